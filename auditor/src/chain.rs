@@ -183,7 +183,7 @@ impl Rotations {
 }
 
 /// The devices of all studies. Numbers are dense: the first that was never given out is the end.
-pub(crate) async fn all_devices(
+pub async fn all_devices(
     view: &ChainView,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<DeviceView>, Error> {

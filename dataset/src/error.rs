@@ -40,6 +40,16 @@ pub enum DataError {
     /// A file with keys is not fit to be read, or cannot be written.
     #[error("{}", .0.sentence())]
     SecretFile(#[from] mhealth_chain_client::SecretFileError),
+    /// Others than its owner may look into a folder with keys.
+    #[error(
+        "others can look into {folder}, which has keys in it (mode {mode:03o}): run `chmod 700 {folder}`, and think of who may have done so"
+    )]
+    FolderOpenToOthers {
+        /// The folder.
+        folder: String,
+        /// Its mode.
+        mode: u32,
+    },
     /// The folder is another study's.
     #[error("these keys are of study {study} of the chain {chain}, and not of what was asked for")]
     AnotherStudy {
@@ -49,8 +59,19 @@ pub enum DataError {
         study: StudyId,
     },
     /// A pseudonym that no participant can have.
-    #[error("a pseudonym has 1 to 64 characters without blanks or control characters, and {0:?} does not")]
+    #[error(
+        "{0:?} cannot be a pseudonym: that has 1 to 64 bytes, no blank, nothing that is not seen, no Latin letter beside one of an alphabet \
+         with the same shapes, and does not begin like a formula, with one of = + - @"
+    )]
     BadPseudonym(String),
+    /// A pseudonym that is taken for another.
+    #[error("{name:?} and {other:?}, who has or had a key, look alike; no two participants may be taken for one another")]
+    LooksAlike {
+        /// The one.
+        name: String,
+        /// The one that was there before.
+        other: String,
+    },
     /// There is a key already.
     #[error("{0} has a key already; it was left as it is")]
     KeyExists(String),
@@ -65,9 +86,12 @@ pub enum DataError {
     Destroyed(String),
     /// There is no key to sign with.
     #[error(
-        "the folder has no holder.key, so nothing can be signed; `mhealth-data keys new` makes one"
+        "the folder has no holder.key, so nothing can be signed; `mhealth-data keys new` with --genesis and --study makes one"
     )]
     NoHolderKey,
+    /// No key can be made.
+    #[error("the system gives no randomness, without which no key is made: {0}")]
+    NoRandomness(String),
     /// A line of a file of keys is wrong.
     #[error("{file}, line {line}: expected a pseudonym, a blank and 64 hexadecimal digits")]
     BadKeyLine {
@@ -216,7 +240,7 @@ pub enum DataError {
         held_by: String,
     },
     /// A device is not this participant's.
-    #[error("device {0} is another participant's: it seals to that one's key, or its data name that one")]
+    #[error("device {0} is not this participant's: it seals to no key of theirs, or its data name another")]
     DeviceOfAnother(DeviceId),
     /// Keys of participants are lacking.
     #[error(
@@ -270,6 +294,9 @@ pub enum DataError {
         /// What is wrong.
         why: &'static str,
     },
+    /// The dataset is of another chain.
+    #[error("the dataset is of the chain {0}, and not of the one that was asked for")]
+    DatasetOfAnotherChain(Hash),
     /// The audit is another one.
     #[error("{0} is not the audit that the dataset was made from")]
     AnotherAudit(String),
@@ -303,13 +330,16 @@ impl DataError {
             DataError::KeyFolderInUse(_) => "key_folder_in_use",
             DataError::KeyFolderDamaged { .. } => "key_folder_damaged",
             DataError::SecretFile(error) => error.code(),
+            DataError::FolderOpenToOthers { .. } => "file_readable_by_others",
             DataError::AnotherStudy { .. } => "keys_of_another_study",
             DataError::BadPseudonym(_) => "bad_pseudonym",
+            DataError::LooksAlike { .. } => "names_look_alike",
             DataError::KeyExists(_) => "key_exists",
             DataError::AnotherKey(_) => "another_key",
             DataError::NoSuchParticipant(_) => "no_such_participant",
             DataError::Destroyed(_) => "key_destroyed",
             DataError::NoHolderKey => "no_holder_key",
+            DataError::NoRandomness(_) => "no_randomness",
             DataError::BadKeyLine { .. } => "bad_key_line",
             DataError::UnknownDevices(_) => "unknown_devices",
             DataError::NotABackUp => "not_a_back_up",
@@ -323,7 +353,7 @@ impl DataError {
             DataError::OutputExists(_) => "output_exists",
             DataError::NotAnAudit { .. } => "not_an_audit",
             DataError::Report { why, .. } => why.code(),
-            DataError::AnotherChain(_) => "another_chain",
+            DataError::AnotherChain(_) | DataError::DatasetOfAnotherChain(_) => "another_chain",
             DataError::NotEvidence { .. } => "not_evidence",
             DataError::EvidenceRefused { .. } => "evidence_refused",
             DataError::EvidenceTooOld { .. } => "evidence_too_old",
@@ -357,6 +387,7 @@ impl DataError {
                 | DataError::FileUnlisted(_)
                 | DataError::RowNotRegistered { .. }
                 | DataError::BadRow { .. }
+                | DataError::DatasetOfAnotherChain(_)
                 | DataError::AnotherAudit(_)
         )
     }

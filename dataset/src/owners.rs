@@ -2,13 +2,14 @@
 
 //! To whom each device seals, by what the chain has of it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use hashchain::{participant_digest, DeviceId, Native, OpeningKey};
 use mhealth_device::payload::Participant;
 
 use crate::error::DataError;
 use crate::keys::KeyFolder;
+pub(crate) use crate::keys::Names;
 use crate::registry::Registry;
 
 /// To whom a device seals.
@@ -25,23 +26,6 @@ pub(crate) enum Owner<'k> {
     Unknown,
 }
 
-/// Pseudonyms that a key of the folder stands for, or stood for until it was destroyed. Only what is sealed to that key, by the
-/// chain, is this participant's, and not what a phone that seals to nobody says of itself.
-#[derive(Debug, Default)]
-pub(crate) struct Names(HashSet<String>);
-
-impl Names {
-    fn of(keys: &KeyFolder) -> Self {
-        let held = keys.public_keys().map(|(participant, _)| participant);
-        let destroyed = keys.destroyed().map(|record| record.participant.as_str());
-        Names(held.chain(destroyed).map(str::to_owned).collect())
-    }
-
-    pub(crate) fn has(&self, participant: &str) -> bool {
-        self.0.contains(participant)
-    }
-}
-
 /// The only person whose devices are wanted.
 #[derive(Clone, Copy)]
 pub(crate) struct Only<'a> {
@@ -53,8 +37,10 @@ pub(crate) struct Only<'a> {
 /// Whose each device of the evidence is.
 pub(crate) struct Owners<'k> {
     pub(crate) devices: HashMap<DeviceId, Owner<'k>>,
+    /// Pseudonyms that a key of the folder stands for, or stood for until it was destroyed. Only what is sealed to that key, by the
+    /// chain, is this participant's, and not what a phone that seals to nobody says of itself.
     pub(crate) names: Names,
-    /// Devices whose participant's key was found.
+    /// Devices whose participant has a key, or had one until it was destroyed.
     pub(crate) found: BTreeMap<DeviceId, String>,
 }
 
@@ -105,7 +91,10 @@ impl<'k> Owners<'k> {
                     found.insert(*device, participant.0.clone());
                     Owner::Key((*participant).clone(), key)
                 }
-                (None, Some(_)) => Owner::Destroyed,
+                (None, Some(participant)) => {
+                    found.insert(*device, (*participant).clone());
+                    Owner::Destroyed
+                }
                 (None, None) if registered.participant == nobody => match only {
                     Some(only) if only.plain.contains(device) => {
                         Owner::Plain(Participant(only.participant.to_owned()))
@@ -126,7 +115,7 @@ impl<'k> Owners<'k> {
         }
         Ok(Owners {
             devices,
-            names: Names::of(keys),
+            names: keys.names(),
             found,
         })
     }

@@ -42,7 +42,7 @@ pub fn verify(folder: &Path, trusted: &Trusted) -> Result<Verified, DataError> {
         }
     }
     if manifest.chain != trusted.evidence.genesis {
-        return Err(DataError::AnotherChain(manifest.chain));
+        return Err(DataError::DatasetOfAnotherChain(manifest.chain));
     }
     let registry = Registry::load(&trusted.evidence)?;
     registry.reaches(manifest.audit.block)?;

@@ -9,10 +9,11 @@ use hashchain::DeviceId;
 use mhealth_auditor::audit::NamedExport;
 use mhealth_auditor::export;
 use mhealth_dataset::erase::{
-    give, sponsor, write_down, Chain, ErasureOrder, RelayAnswer, Written,
+    give, sponsor, write_down, Chain, Devices, ErasureOrder, RelayAnswer, Written,
 };
-use mhealth_dataset::keys::{Destruction, KeyFolder, Lock};
+use mhealth_dataset::keys::{DestroyedKey, Destruction, KeyFolder, Lock};
 use mhealth_dataset::DataError;
+use tokio::runtime::Runtime;
 
 use super::now_text;
 
@@ -28,10 +29,13 @@ pub(super) struct Erase {
     /// By whom and on what request. Needed the first time.
     #[arg(long, value_name = "TEXT")]
     record: Option<String>,
-    /// A device of the participant's. May be given several times; those that exports found out are known. One that was forgotten may
-    /// be named later.
+    /// A device of the participant's. May be given several times; those that exports found out are known, and --node finds all. One
+    /// that was forgotten may be named later.
     #[arg(long, value_name = "NUMBER")]
     device: Vec<DeviceId>,
+    /// A device that was named and is another's, as the chain has to say, too: it is withdrawn, and the others get a new order.
+    #[arg(long, value_name = "NUMBER", requires = "node")]
+    wrong_device: Vec<DeviceId>,
     /// A relay of the study; name all of them. The credential comes from MHEALTH_RELAY_CREDENTIAL_NAME, or
     /// MHEALTH_RELAY_CREDENTIAL for all; with _FILE behind the name, the file that holds it. `mhealth-relay eraser add` makes it.
     #[arg(long, value_name = "NAME=URL", required = true)]
@@ -40,7 +44,8 @@ pub(super) struct Erase {
     /// the same, and holds the data.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     relays_gone: usize,
-    /// WebSocket address of a node of the study's chain. Without it the receipt is only shown.
+    /// WebSocket address of a node of the study's chain. Without it nobody looks whose the devices are, and the receipt is only
+    /// shown.
     #[arg(long, value_name = "URL", env = "MHEALTH_NODE_URL")]
     node: Option<String>,
     /// File with the secret of the study's sponsor, who writes the receipt to the chain. Without it, it is said what the sponsor
@@ -57,7 +62,6 @@ pub(super) fn run(arguments: Erase) -> Result<(), DataError> {
             code: error.code(),
             why: error.to_string(),
         })?;
-    let (participant, orders) = orders(&arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -65,6 +69,7 @@ pub(super) fn run(arguments: Erase) -> Result<(), DataError> {
         code: "no_runtime",
         why: format!("the system gives no means to wait: {error}"),
     })?;
+    let (participant, orders) = orders(&arguments, &runtime)?;
     let (mut devices, mut open, mut erased) = (0, 0, 0);
     for order in &orders {
         let done = runtime.block_on(carry_out(&arguments, &relays, order));
@@ -141,7 +146,7 @@ async fn carry_out(arguments: &Erase, relays: &[NamedExport], order: &ErasureOrd
 }
 
 /// The participant's pseudonym, and the orders, after the key is destroyed.
-fn orders(arguments: &Erase) -> Result<(String, Vec<ErasureOrder>), DataError> {
+fn orders(arguments: &Erase, runtime: &Runtime) -> Result<(String, Vec<ErasureOrder>), DataError> {
     let _lock = Lock::alone(&arguments.keys)?;
     let mut folder = KeyFolder::open(&arguments.keys)?;
     let participant = folder.person(&arguments.participant)?;
@@ -161,9 +166,33 @@ fn orders(arguments: &Erase) -> Result<(String, Vec<ErasureOrder>), DataError> {
     if let Some(file) = &arguments.account_file {
         sponsor(file)?;
     }
+    let key = folder.public_key(&participant)?;
+    let chain = match runtime.block_on(on_chain(arguments, &folder)) {
+        // The key is gone, and relays go on.
+        Err(error) if is_destroyed && arguments.wrong_device.is_empty() => {
+            println!("Whose the devices are: open: {error} ({}).", error.code());
+            None
+        }
+        read => read?,
+    };
+    let mut devices = arguments.device.clone();
+    if let Some(chain) = &chain {
+        devices
+            .iter()
+            .try_for_each(|device| chain.check(*device, &key))?;
+        devices.extend(chain.of(&key));
+        for device in &arguments.wrong_device {
+            if chain.check(*device, &key).is_ok() {
+                let why = format!("device {device} is {participant}'s, as the chain has it");
+                return Err(DataError::Usage(why));
+            }
+            folder.withdraw(&participant, *device)?;
+            println!("Device {device} is withdrawn. Give auditors the new erasures.ndjson.");
+        }
+    }
     let record = folder.destroy(&Destruction {
         participant: participant.clone(),
-        devices: arguments.device.clone(),
+        devices,
         no_device: false,
         record,
         at: now_text(),
@@ -171,8 +200,40 @@ fn orders(arguments: &Erase) -> Result<(String, Vec<ErasureOrder>), DataError> {
     for copy in &record.copies {
         println!("A copy has the key still: {copy}. Destroy it, and make a new one.");
     }
+    match &chain {
+        Some(chain) => tell_wrong(chain, &record),
+        None => println!(
+            "Nobody looked whether the chain has more devices of this participant than {}: --node does.",
+            list(&record.devices)
+        ),
+    }
     let orders = folder.orders(&participant)?;
     Ok((participant, orders))
+}
+
+/// What the chain has of devices. Nothing without a node.
+async fn on_chain(arguments: &Erase, folder: &KeyFolder) -> Result<Option<Devices>, DataError> {
+    match &arguments.node {
+        Some(node) => Devices::read(node, folder.whose()).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+fn list(devices: &[DeviceId]) -> String {
+    let devices: Vec<String> = devices.iter().map(DeviceId::to_string).collect();
+    devices.join(", ")
+}
+
+/// Says which devices are on record for the erasure and another's: while they are, no relay takes their order.
+fn tell_wrong(chain: &Devices, record: &DestroyedKey) {
+    for device in &record.devices {
+        if let Err(error) = chain.check(*device, &record.key) {
+            println!(
+                "Device {device}: open: it is on record for this erasure, and {error} ({}). Withdraw it with --wrong-device {device}.",
+                error.code()
+            );
+        }
+    }
 }
 
 /// Says what a relay did. How many envelopes it erased.

@@ -165,7 +165,15 @@ fn make(job: &Job, keys: &Path) -> Result<Manifest, DataError> {
     let mut folder = KeyFolder::open(keys)?;
     leave_nothing_when_told_to_end()?;
     let bar = Bar::new();
-    export(job, &mut folder, &mut |at| bar.show(at))
+    let manifest = export(job, &mut folder, &mut |at| bar.show(at))?;
+    drop(bar);
+    for (device, participant) in folder.forgotten() {
+        println!(
+            "Device {device} seals to the key of {participant}, which is destroyed, and is in no order to erase: \
+             `mhealth-data erase {participant}` makes one."
+        );
+    }
+    Ok(manifest)
 }
 
 fn tell(manifest: &Manifest) {

@@ -25,7 +25,7 @@ pub(super) enum Keys {
     Destroy(Destroy),
 }
 
-/// Makes a study's key folder, and keys for participants. Prints each participant's public key, for the enrolment code.
+/// Makes a study's key folder, and keys for participants, for all that are named or for none. Prints each participant's public key, for the enrolment code.
 #[derive(Args)]
 pub(super) struct New {
     /// The folder.
@@ -59,7 +59,7 @@ pub(super) struct Import {
     file: PathBuf,
 }
 
-/// Writes all keys into one file, encrypted by the program `age`.
+/// Writes all keys and records into one file, encrypted by the program `age`.
 #[derive(Args)]
 #[command(group(clap::ArgGroup::new("to").required(true)))]
 pub(super) struct BackUp {
@@ -77,7 +77,7 @@ pub(super) struct BackUp {
     passphrase: bool,
 }
 
-/// Takes the keys of a back-up.
+/// Takes the keys and records of a back-up.
 #[derive(Args)]
 pub(super) struct Restore {
     /// The folder. It is made if there is none.
@@ -90,7 +90,7 @@ pub(super) struct Restore {
     backup: PathBuf,
 }
 
-/// Writes all keys into shares, so that some of them together bring the keys back, and fewer say nothing.
+/// Writes all keys and records into shares, so that some of them together bring the keys back, and fewer say nothing.
 #[derive(Args)]
 pub(super) struct Split {
     /// The folder.
@@ -107,7 +107,7 @@ pub(super) struct Split {
     out: PathBuf,
 }
 
-/// Brings keys back from shares.
+/// Brings keys and records back from shares.
 #[derive(Args)]
 pub(super) struct Join {
     /// The folder. It is made if there is none.
@@ -160,8 +160,8 @@ fn new(arguments: New) -> Result<(), DataError> {
         }
         _ => (Lock::alone(keys)?, KeyFolder::open(keys)?),
     };
-    for participant in &arguments.participants {
-        let public = folder.add(participant)?;
+    let public = folder.add_all(&arguments.participants)?;
+    for (participant, public) in arguments.participants.iter().zip(public) {
         println!("{participant} {}", Key(public.0));
     }
     println!(
@@ -221,6 +221,7 @@ fn back_up(arguments: BackUp) -> Result<(), DataError> {
 fn restore(arguments: &Restore) -> Result<(), DataError> {
     let identity = arguments.identity.as_deref();
     let (folder, taken) = KeyFolder::restore(&arguments.keys, &arguments.backup, identity)?;
+    tell_left(&folder);
     println!("done=true taken={taken} keys={}", count(&folder));
     Ok(())
 }
@@ -244,8 +245,19 @@ fn split(arguments: &Split) -> Result<(), DataError> {
 
 fn join(arguments: &Join) -> Result<(), DataError> {
     let (folder, taken) = KeyFolder::join(&arguments.keys, &arguments.shares)?;
+    tell_left(&folder);
     println!("done=true taken={taken} keys={}", count(&folder));
     Ok(())
+}
+
+/// Says whose keys a copy has on record as destroyed, and this folder has still.
+fn tell_left(folder: &KeyFolder) {
+    for participant in folder.left() {
+        println!(
+            "{participant} is erased, by the copy's record, and the key's file is here still, out of use: `mhealth-data erase \
+             {participant}` takes it away."
+        );
+    }
 }
 
 fn destroy(arguments: Destroy) -> Result<(), DataError> {

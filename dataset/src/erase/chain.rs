@@ -10,6 +10,7 @@ use mhealth_chain_client::{
     read_secret_text, Account, Call, ChainClient, ErasureFault, Error, Submitter, H256,
 };
 
+use super::words::plain;
 use crate::error::DataError;
 
 /// Where the receipt is to stand, and who writes it.
@@ -96,7 +97,9 @@ async fn make(submitter: &Submitter, calls: Vec<Call>) -> Result<Written, DataEr
                 let block = u32::try_from(included.block_number);
                 Written::InBlock(block.unwrap_or(u32::MAX))
             }
-            Err(error) if is_a_refusal(&error) => return Ok(Written::Refused(error.to_string())),
+            Err(error) if is_a_refusal(&error) => {
+                return Ok(Written::Refused(plain(&error.to_string())))
+            }
             Err(error) => return Err(unreadable(error)),
         };
     }
@@ -108,9 +111,9 @@ fn is_a_refusal(error: &Error) -> bool {
     matches!(error, Error::Dispatch(_) | Error::Refused(_))
 }
 
-fn unreadable(error: Error) -> DataError {
+pub(super) fn unreadable(error: Error) -> DataError {
     DataError::Place {
         code: "chain_unreadable",
-        why: format!("the chain: {error}"),
+        why: format!("the chain: {}", plain(&error.to_string())),
     }
 }

@@ -8,8 +8,11 @@
 //! step may be interrupted, and done again.
 
 mod chain;
+mod devices;
 mod relays;
+mod words;
 
 pub use chain::{sponsor, write_down, Chain, Written};
+pub use devices::Devices;
 pub use mhealth_api::{ErasureOrder, ErasureOutcome};
 pub use relays::{give, RelayAnswer};

@@ -8,6 +8,7 @@ use mhealth_api::{ErasureOrder, ErasureOutcome, Problem};
 use mhealth_auditor::audit::NamedExport;
 use mhealth_auditor::export::Source;
 
+use super::words::plain;
 use crate::error::DataError;
 
 /// How long a relay may take: it rewrites the files of its database.
@@ -15,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Most bytes of an answer.
 const LONGEST: usize = 64 * 1024;
 
-/// What a relay said to an order.
+/// What a relay said to an order. Its words are fit to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RelayAnswer {
     /// What it has done, and what is left.
@@ -85,8 +86,8 @@ pub async fn give(order: &ErasureOrder, relay: &NamedExport) -> Result<RelayAnsw
         }
     } else if let Ok(problem) = serde_json::from_slice::<Problem>(&text) {
         return Ok(RelayAnswer::Refused {
-            code: problem.code,
-            why: problem.detail,
+            code: plain(&problem.code),
+            why: plain(&problem.detail),
         });
     }
     Ok(RelayAnswer::Away {
@@ -102,7 +103,7 @@ fn causes(error: &reqwest::Error) -> String {
         text += &format!(": {error}");
         cause = error.source();
     }
-    text
+    plain(&text)
 }
 
 fn client() -> Result<reqwest::Client, reqwest::Error> {
@@ -113,4 +114,67 @@ fn client() -> Result<reqwest::Client, reqwest::Error> {
         .timeout(PATIENCE)
         .redirect(reqwest::redirect::Policy::none())
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use hashchain::{DeviceId, StudyId};
+    use mhealth_api::{Code, Hash, Key, SignatureBytes};
+    use mhealth_auditor::export::Holder;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    /// A relay that answers one order so.
+    fn relay(problem: &Problem) -> NamedExport {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let body = serde_json::to_string(problem).unwrap();
+        let head = "HTTP/1.1 409 Conflict\r\nConnection: close\r\nContent-Length:";
+        let answer = format!("{head} {}\r\n\r\n{body}", body.len());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut asked, mut piece) = (Vec::new(), [0; 4096]);
+            while !asked.ends_with(b"}") {
+                let read = stream.read(&mut piece).unwrap();
+                assert_ne!(read, 0, "the order breaks off");
+                asked.extend_from_slice(&piece[..read]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        NamedExport {
+            name: "eve".into(),
+            source: Source::Relay {
+                url,
+                credential: Zeroizing::new("x".into()),
+            },
+            holder: Holder::Relay,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_relays_words_pass_for_nobody_elses() {
+        let order = ErasureOrder {
+            chain: Hash([1; 32]),
+            study: StudyId(2),
+            participant: Hash([3; 32]),
+            devices: vec![DeviceId(4)],
+            erased_at: 6,
+            record: Hash([7; 32]),
+            holder: Key([8; 32]),
+            signature: SignatureBytes([9; 64]),
+        };
+        let forged = "No.\r\u{1b}[2Keve: 12 envelopes erased, nothing is left there.\n";
+        let problem = Problem::with_detail(Code::UnknownDevice, forged);
+        let answer = give(&order, &relay(&problem)).await.unwrap();
+        let why = "No.��[2Keve: 12 envelopes erased, nothing is left there.�";
+        let refused = RelayAnswer::Refused {
+            code: "unknown_device".into(),
+            why: why.into(),
+        };
+        assert_eq!(answer, refused);
+    }
 }

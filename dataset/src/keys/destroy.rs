@@ -44,13 +44,25 @@ pub struct DestroyedKey {
     pub record: String,
     /// Back-ups and splits of the folder that were made while it had the key. Whoever has one can bring the key back.
     pub copies: Vec<String>,
+    /// Devices that were named and are another's, which are withdrawn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawn: Vec<DeviceId>,
 }
 
 impl KeyFolder {
     /// Destroys a participant's key, and keeps a record of it. The record comes first: a program that is killed between the two
-    /// is run again, and the key is gone then. A device that was forgotten may be named later.
+    /// is run again, and the key is gone then. A device that was forgotten may be named later, or found by an export. One that is
+    /// another's, as exports found out, destroys nothing: no relay would carry out the order.
     pub fn destroy(&mut self, destruction: &Destruction) -> Result<DestroyedKey, DataError> {
         let participant = &destruction.participant;
+        let mut named = destruction.devices.iter();
+        let is_anothers = |device: DeviceId| {
+            let owner = self.owner(device);
+            owner.is_some_and(|owner| owner != participant.as_str())
+        };
+        if let Some(device) = named.find(|device| is_anothers(**device)) {
+            return Err(DataError::DeviceOfAnother(*device));
+        }
         let file = self.key_file(participant);
         if let Some(record) = self.destroyed.get(participant).cloned() {
             if file.exists() {
@@ -84,6 +96,7 @@ impl KeyFolder {
             destroyed_at: destruction.at.clone(),
             record: destruction.record.clone(),
             copies: self.copies_with(&key)?,
+            withdrawn: Vec::new(),
         };
         self.write_record(&record)?;
         files::shred(&file)?;
@@ -104,7 +117,8 @@ impl KeyFolder {
             );
             return Err(DataError::Usage(why));
         }
-        let named: BTreeSet<DeviceId> = destruction.devices.iter().copied().collect();
+        let mut named = BTreeSet::from_iter(self.devices_of(&record.participant));
+        named.extend(&destruction.devices);
         let known: BTreeSet<DeviceId> = record.devices.iter().copied().collect();
         let forgotten: BTreeSet<DeviceId> = &named - &known;
         if forgotten.is_empty() {
@@ -113,39 +127,96 @@ impl KeyFolder {
         self.write_record(&DestroyedKey {
             devices: forgotten.into_iter().collect(),
             copies: Vec::new(),
+            withdrawn: Vec::new(),
             ..record.clone()
         })?;
         let whole = self.destroyed.get(&record.participant);
         Ok(whole.cloned().unwrap_or(record))
     }
 
+    /// Devices that exports found to seal to a destroyed key, and that are in no record of it. [`destroy`](Self::destroy) takes them up.
+    pub fn forgotten(&self) -> impl Iterator<Item = (DeviceId, &str)> {
+        let devices = self.devices.iter();
+        let forgotten = devices.filter(move |(device, owner)| {
+            let record = self.destroyed.get(*owner);
+            record.is_some_and(|record| !record.devices.contains(device))
+        });
+        forgotten.map(|(device, owner)| (*device, owner.as_str()))
+    }
+
     fn write_record(&mut self, record: &DestroyedKey) -> Result<(), DataError> {
-        let erasures = self.file("erasures.ndjson");
-        for device in &record.devices {
-            let erasure = Erasure {
-                device: *device,
-                erased_at: record.destroyed_at.clone(),
-                record: record.record.clone(),
-                order: None,
-            };
-            files::append(&erasures, &erasure)?;
-        }
+        let erasure = |device: &DeviceId| Erasure {
+            device: *device,
+            erased_at: record.destroyed_at.clone(),
+            record: record.record.clone(),
+            order: None,
+        };
+        let erasures: Vec<Erasure> = record.devices.iter().map(erasure).collect();
+        files::append_all(&self.file("erasures.ndjson"), &erasures)?;
         files::append(&self.file("destroyed.ndjson"), record)?;
         self.take_record(record.clone());
         Ok(())
     }
 
-    /// Takes a line of `destroyed.ndjson`. A second one of a participant names devices that the first forgot.
+    /// Withdraws a device from the record of a destroyed key, because it is another's. Orders that name it are void, and the rest of
+    /// their devices get a new one: no relay takes an order with another's device. Nor is it on file for auditors any more, who would
+    /// accuse nobody of losing its data.
+    pub fn withdraw(&mut self, participant: &str, device: DeviceId) -> Result<(), DataError> {
+        let record = self.destroyed.get(participant).cloned();
+        let is_named = |record: &DestroyedKey| {
+            record.devices.contains(&device) || record.withdrawn.contains(&device)
+        };
+        let Some(record) = record.filter(is_named) else {
+            let why = format!("device {device} is not on record for an erasure of {participant}");
+            return Err(DataError::Usage(why));
+        };
+        // Unless a program was killed between this and the next.
+        if record.devices.contains(&device) {
+            let line = DestroyedKey {
+                devices: Vec::new(),
+                copies: Vec::new(),
+                withdrawn: vec![device],
+                ..record
+            };
+            files::append(&self.file("destroyed.ndjson"), &line)?;
+            self.take_record(line);
+        }
+        self.forget_withdrawn()
+    }
+
+    /// Takes out of what auditors get what was withdrawn.
+    pub(super) fn forget_withdrawn(&self) -> Result<(), DataError> {
+        let is_withdrawn = |erasure: &Erasure| {
+            let mut records = self.destroyed.values();
+            records.any(|record| {
+                record.withdrawn.contains(&erasure.device)
+                    && record.destroyed_at == erasure.erased_at
+                    && record.record == erasure.record
+            })
+        };
+        let file = self.file("erasures.ndjson");
+        let erasures = files::lines::<Erasure>(&file)?.into_iter();
+        let (withdrawn, kept): (Vec<_>, Vec<_>) = erasures.partition(is_withdrawn);
+        match withdrawn.is_empty() {
+            true => Ok(()),
+            false => files::write_whole(&file, files::json_lines(&kept).as_bytes()),
+        }
+    }
+
+    /// Takes a line of `destroyed.ndjson`. A second one of a participant names devices that the first forgot, or named wrongly.
     pub(super) fn take_record(&mut self, record: DestroyedKey) {
         match self.destroyed.entry(record.participant.clone()) {
             Entry::Vacant(place) => {
                 place.insert(record);
             }
             Entry::Occupied(mut known) => {
-                let devices = &mut known.get_mut().devices;
-                devices.extend(record.devices);
-                devices.sort_unstable();
-                devices.dedup();
+                let known = known.get_mut();
+                known.withdrawn.retain(|it| !record.devices.contains(it));
+                known.devices.extend(record.devices);
+                known.devices.sort_unstable();
+                known.devices.dedup();
+                known.devices.retain(|it| !record.withdrawn.contains(it));
+                known.withdrawn.extend(record.withdrawn);
             }
         }
     }

@@ -15,23 +15,26 @@
 //!
 //! A participant's key has a file of its own because it must be possible to destroy it alone: a line that is taken out of
 //! a file leaves the old file's blocks behind. A line is as in the simulator's key file, so `cat participants/*.key` makes
-//! one. Files are readable for their owner only, and the folder refuses to be used when they are not. Programs take the folder's
+//! one. Keys and folders are for their owner only, and the folder refuses to be used when they are not. Programs take the folder's
 //! [`Lock`] before they open it.
 
 pub mod backup;
 mod destroy;
 mod files;
 mod lock;
+mod names;
 mod orders;
 mod people;
+mod records;
 pub mod shares;
+mod taking;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
-use hashchain::{DeviceId, OpeningKey, SealingKey, StudyId};
+use hashchain::{DeviceId, OpeningKey, StudyId};
 use mhealth_api::{Hash, Key};
 use mhealth_device::payload::Participant;
 use rand::{rngs::OsRng, TryRngCore};
@@ -42,11 +45,10 @@ use crate::error::DataError;
 
 pub use destroy::{DestroyedKey, Destruction};
 pub use lock::Lock;
+pub(crate) use names::{check_pseudonym, is_seen, Names};
 
 /// The layout's name and version.
 const SCHEMA: &str = "mhealth-keys/1";
-/// Most bytes of a pseudonym.
-const LONGEST_PSEUDONYM: usize = 64;
 
 /// Whose keys a folder has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +118,7 @@ impl KeyFolder {
         let study = path.join("study.json");
         if !study.exists() {
             files::make_folder(path)?;
+            files::check_folder(path)?;
             files::make_folder(&path.join("participants"))?;
             let file = StudyFile {
                 schema: SCHEMA.into(),
@@ -134,6 +137,9 @@ impl KeyFolder {
         let study = path.join("study.json");
         if !study.exists() {
             return Err(DataError::NoKeyFolder(path.display().to_string()));
+        }
+        for folder in [path, &path.join("participants")] {
+            files::check_folder(folder)?;
         }
         let text = files::read(&study)?;
         let read: Option<StudyFile> = serde_json::from_str(&text).ok();
@@ -198,71 +204,6 @@ impl KeyFolder {
         self.whose
     }
 
-    /// Makes a key for a participant, and gives its public half: what the enrolment code names.
-    pub fn add(&mut self, participant: &str) -> Result<SealingKey, DataError> {
-        check_pseudonym(participant)?;
-        if self.participants.contains_key(participant) {
-            return Err(DataError::KeyExists(participant.into()));
-        }
-        let bytes = random()?;
-        self.take(participant, OpeningKey::from_bytes(&bytes))
-    }
-
-    /// Takes a key that was made elsewhere. One that is there already may come again.
-    fn take(&mut self, participant: &str, key: OpeningKey) -> Result<SealingKey, DataError> {
-        check_pseudonym(participant)?;
-        let public = key.sealing_key();
-        if self.destroyed.contains_key(participant) {
-            return Err(DataError::Destroyed(participant.into()));
-        }
-        if let Some(known) = self.participants.get(participant) {
-            return match known.sealing_key() == public {
-                true => Ok(public),
-                false => Err(DataError::AnotherKey(participant.into())),
-            };
-        }
-        let digits = Zeroizing::new(hex::encode(key.expose()));
-        let line = Zeroizing::new(format!("{participant} {}\n", &*digits));
-        files::write_new(&self.key_file(participant), line.as_bytes())?;
-        self.participants.insert(participant.into(), key);
-        Ok(public)
-    }
-
-    /// Takes all keys of a file with a line for each participant, as the simulator keeps them. Either all or none.
-    pub fn import(&mut self, file: &Path) -> Result<usize, DataError> {
-        let text = files::read_private(file)?;
-        let mut keys = BTreeMap::new();
-        for (line, number) in text.lines().zip(1..) {
-            let bad = || DataError::BadKeyLine {
-                file: file.display().to_string(),
-                line: number,
-            };
-            let (participant, key) = parse_line(line).ok_or_else(bad)?;
-            if keys.insert(participant, key).is_some() {
-                return Err(bad());
-            }
-        }
-        self.take_all(keys)
-    }
-
-    fn take_all(&mut self, keys: BTreeMap<String, OpeningKey>) -> Result<usize, DataError> {
-        for (participant, key) in &keys {
-            check_pseudonym(participant)?;
-            if self.destroyed.contains_key(participant) {
-                return Err(DataError::Destroyed(participant.clone()));
-            }
-            let known = self.participants.get(participant);
-            if known.is_some_and(|known| known.sealing_key() != key.sealing_key()) {
-                return Err(DataError::AnotherKey(participant.clone()));
-            }
-        }
-        let count = keys.len();
-        for (participant, key) in keys {
-            self.take(&participant, key)?;
-        }
-        Ok(count)
-    }
-
     /// The participants with their public keys, in order of their pseudonyms.
     pub fn public_keys(&self) -> impl Iterator<Item = (&str, Key)> {
         let keys = self.participants.iter();
@@ -278,6 +219,12 @@ impl KeyFolder {
     /// The records of destroyed keys.
     pub fn destroyed(&self) -> impl Iterator<Item = &DestroyedKey> {
         self.destroyed.values()
+    }
+
+    /// The pseudonyms that a key stands for, or stood for until it was destroyed.
+    pub(crate) fn names(&self) -> Names {
+        let held = self.participants.keys();
+        Names::of(held.chain(self.destroyed.keys()).map(String::as_str))
     }
 
     /// Whose a device is, as far as exports have found out.
@@ -325,7 +272,7 @@ impl KeyFolder {
     fn write_holder(&self, seed: &[u8; 32]) -> Result<(), DataError> {
         let digits = Zeroizing::new(hex::encode(seed));
         let line = Zeroizing::new(format!("{}\n", &*digits));
-        files::write_new(&self.holder_file(), line.as_bytes())
+        files::write_key(&self.holder_file(), line.as_bytes())
     }
 
     fn holder_file(&self) -> PathBuf {
@@ -346,19 +293,8 @@ impl KeyFolder {
 fn random() -> Result<Zeroizing<[u8; 32]>, DataError> {
     let mut bytes = Zeroizing::new([0; 32]);
     let filled = OsRng.try_fill_bytes(&mut *bytes);
-    filled.map_err(|error| DataError::Usage(format!("the system gives no randomness: {error}")))?;
+    filled.map_err(|error| DataError::NoRandomness(error.to_string()))?;
     Ok(bytes)
-}
-
-pub(crate) fn check_pseudonym(participant: &str) -> Result<(), DataError> {
-    let bad = |c: char| c.is_control() || c.is_whitespace();
-    match participant.is_empty()
-        || participant.len() > LONGEST_PSEUDONYM
-        || participant.contains(bad)
-    {
-        true => Err(DataError::BadPseudonym(participant.into())),
-        false => Ok(()),
-    }
 }
 
 /// A pseudonym as a file's name: other characters than letters, digits, `-` and `_` as `%` and their bytes.

@@ -16,15 +16,15 @@ use crate::error::DataError;
 /// A line of `orders.ndjson`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OrderLine {
+pub(super) struct OrderLine {
     participant: String,
-    order: ErasureOrder,
+    pub(super) order: ErasureOrder,
 }
 
 impl KeyFolder {
     /// The orders to erase the data of a participant whose key is destroyed: one for all devices, unless they are more than an
-    /// order names, or some were named later. Each is made once and kept: its digest goes to the chain, and whoever has been given
-    /// it must find it the same when it comes again.
+    /// order names, some were named later, or one was withdrawn. Each is made once and kept: its digest goes to the chain, and
+    /// whoever has been given it must find it the same when it comes again.
     pub fn orders(&self, participant: &str) -> Result<Vec<ErasureOrder>, DataError> {
         let destroyed = self.destroyed.get(participant);
         let destroyed =
@@ -41,6 +41,11 @@ impl KeyFolder {
             let why = "an order in it is not as it was signed";
             return Err(files::damaged(&file, why));
         }
+        // Nobody carries out an order that names another's device.
+        orders.retain(|order| {
+            let mut devices = order.devices.iter();
+            devices.all(|device| destroyed.devices.contains(device))
+        });
         let is_ordered = |device: &DeviceId| orders.iter().any(|it| it.devices.contains(device));
         let devices = destroyed.devices.iter().copied();
         let open: Vec<DeviceId> = devices.filter(|device| !is_ordered(device)).collect();
@@ -74,15 +79,14 @@ impl KeyFolder {
         };
         order.signature = SignatureBytes(holder.sign(&order.statement()).to_bytes());
         // For auditors first: an order that was given out is always in there.
-        for device in &order.devices {
-            let erasure = Erasure {
-                device: *device,
-                erased_at: destroyed.destroyed_at.clone(),
-                record: destroyed.record.clone(),
-                order: Some(order.clone()),
-            };
-            files::append(&self.file("erasures.ndjson"), &erasure)?;
-        }
+        let erasure = |device: &DeviceId| Erasure {
+            device: *device,
+            erased_at: destroyed.destroyed_at.clone(),
+            record: destroyed.record.clone(),
+            order: Some(order.clone()),
+        };
+        let erasures: Vec<Erasure> = order.devices.iter().map(erasure).collect();
+        files::append_all(&self.file("erasures.ndjson"), &erasures)?;
         let line = OrderLine {
             participant: destroyed.participant.clone(),
             order: order.clone(),

@@ -3,7 +3,7 @@
 //! Who is meant: people are asked for by different names.
 
 use hashchain::{participant_digest, Native};
-use mhealth_api::Hash;
+use mhealth_api::{Hash, Key};
 
 use super::KeyFolder;
 use crate::error::DataError;
@@ -15,7 +15,13 @@ impl KeyFolder {
         if self.participants.contains_key(named) || self.destroyed.contains_key(named) {
             return Ok(named.to_owned());
         }
-        let nobody = || DataError::NoSuchParticipant(named.to_owned());
+        let nobody = || match self.names().alike(named) {
+            Some(other) => DataError::LooksAlike {
+                name: named.to_owned(),
+                other: other.to_owned(),
+            },
+            None => DataError::NoSuchParticipant(named.to_owned()),
+        };
         // No pseudonym is as long as this.
         let digits: Hash = named.parse().map_err(|_| nobody())?;
         let is = |key: &[u8; 32]| {
@@ -28,5 +34,14 @@ impl KeyFolder {
         let gone = self.destroyed().find(|record| is(&record.key.0));
         gone.map(|record| record.participant.clone())
             .ok_or_else(nobody)
+    }
+
+    /// The public half of a participant's key, also of one that is destroyed.
+    pub fn public_key(&self, participant: &str) -> Result<Key, DataError> {
+        let held = self.participants.get(participant);
+        let held = held.map(|key| Key(key.sealing_key().0));
+        let gone = || self.destroyed.get(participant).map(|record| record.key);
+        let key = held.or_else(gone);
+        key.ok_or_else(|| DataError::NoSuchParticipant(participant.to_owned()))
     }
 }

@@ -27,9 +27,9 @@ impl KeyFolder {
         if out.exists() {
             return Err(DataError::OutputExists(out.display().to_string()));
         }
-        let bundle = self.bundle()?;
         let set = Hash(*random()?);
         self.remember_copy(&format!("split {set}"), at)?;
+        let bundle = self.bundle()?;
         files::make_folder(out)?;
         let mut written = Vec::new();
         for file in mhealth_shares::split(SCHEMA, bundle.as_bytes(), scheme, set) {
@@ -40,7 +40,7 @@ impl KeyFolder {
         Ok(written)
     }
 
-    /// Brings the keys back from shares into a folder, which is made if there is none.
+    /// Brings keys and records back from shares into a folder, which is made if there is none.
     pub fn join(folder: &Path, shares: &[PathBuf]) -> Result<(Self, usize), DataError> {
         let mut texts = Vec::new();
         for path in shares {

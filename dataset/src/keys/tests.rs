@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+mod copies;
+mod erasing;
 
-use mhealth_api::ErasureOrder;
+use std::os::unix::fs::PermissionsExt;
+
 use tempfile::TempDir;
 
-use super::backup::To;
 use super::*;
 
 const WHOSE: Whose = Whose {
@@ -97,6 +97,29 @@ fn files_are_for_their_owner_only_and_refused_when_they_are_not() {
     assert_eq!(refused.code(), "file_readable_by_others");
 }
 
+/// The files are named after participants.
+#[test]
+fn folders_are_for_their_owner_only_and_refused_when_they_are_not() {
+    let (place, folder) = folder();
+    let allow = |path: &Path, mode: u32| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for path in [&folder.path, &folder.path.join("participants")] {
+        allow(path, 0o750);
+        let refused = KeyFolder::open(&folder.path).unwrap_err();
+        assert_eq!(refused.code(), "file_readable_by_others");
+        assert!(refused.to_string().contains("chmod 700"));
+        allow(path, 0o700);
+        KeyFolder::open(&folder.path).unwrap();
+    }
+    let there = place.path().join("there");
+    fs::create_dir(&there).unwrap();
+    allow(&there, 0o755);
+    let refused = KeyFolder::create(&there, WHOSE).unwrap_err();
+    assert_eq!(refused.code(), "file_readable_by_others");
+    assert_eq!(fs::read_dir(&there).unwrap().count(), 0);
+}
+
 #[test]
 fn a_folder_of_another_study_is_refused() {
     let (_place, folder) = folder();
@@ -121,6 +144,55 @@ fn nobody_gets_a_second_key_and_odd_pseudonyms_stay_inside_the_folder() {
     folder.add("Zoë.").unwrap();
     let again = KeyFolder::open(&folder.path).unwrap();
     assert_eq!(public(&again), public(&folder));
+}
+
+#[test]
+fn nobody_gets_a_name_that_is_taken_for_anothers() {
+    let (place, mut folder) = folder();
+    folder.destroy(&destruction("P-3")).unwrap();
+    for (name, code) in [
+        ("p-2", "names_look_alike"),
+        ("p-3", "names_look_alike"),
+        ("Ｐ-1", "names_look_alike"),
+        ("P-1\u{200b}", "bad_pseudonym"),
+        ("=P-1", "bad_pseudonym"),
+    ] {
+        assert_eq!(folder.add(name).unwrap_err().code(), code, "{name:?}");
+    }
+    let file = place.path().join("trial.participants");
+    let digits = "8".repeat(64);
+    files::write_new(&file, format!("a {digits}\nA {digits}\n").as_bytes()).unwrap();
+    let refused = folder.import(&file).unwrap_err();
+    assert_eq!(refused.code(), "names_look_alike");
+    assert_eq!(public(&folder).len(), 2);
+    // Nor is anybody found, and erased, by a name that looks like the one that was meant.
+    let refused = folder.person("p-2").unwrap_err();
+    assert_eq!(refused.code(), "names_look_alike");
+}
+
+#[test]
+fn of_several_keys_all_are_made_or_none() {
+    let (_place, mut folder) = folder();
+    // A name that cannot be written, behind one that can.
+    fs::create_dir(folder.key_file("P-6")).unwrap();
+    folder.destroy(&destruction("P-3")).unwrap();
+    for (last, code) in [
+        ("bad name", "bad_pseudonym"),
+        ("P-2", "key_exists"),
+        ("P-3", "key_destroyed"),
+        ("P-4", "key_exists"),
+        ("P-6", "file_exists"),
+    ] {
+        let refused = folder.add_all(&["P-4".into(), last.into()]).unwrap_err();
+        assert_eq!(refused.code(), code, "{last}");
+        assert_eq!(public(&folder).len(), 2);
+        assert!(!folder.key_file("P-4").exists(), "{last}");
+    }
+    fs::remove_dir(folder.key_file("P-6")).unwrap();
+    let made = folder.add_all(&["P-6".into(), "P-4".into()]).unwrap();
+    let keys = public(&KeyFolder::open(&folder.path).unwrap());
+    assert_eq!(keys[2], ("P-4".to_owned(), Key(made[1].0)));
+    assert_eq!(keys[3], ("P-6".to_owned(), Key(made[0].0)));
 }
 
 #[test]
@@ -161,41 +233,6 @@ fn the_simulators_key_file_is_taken_whole_or_not_at_all() {
 }
 
 #[test]
-fn any_three_of_five_shares_bring_the_keys_back_and_no_two_do() {
-    let (place, folder) = folder();
-    let shares = folder
-        .split(3, 5, &place.path().join("shares"), AT)
-        .unwrap();
-    let mut tried = 0;
-    for subset in 1_u32..32 {
-        let chosen: Vec<PathBuf> = (0..5)
-            .filter(|bit| subset & (1 << bit) != 0)
-            .map(|bit| shares[bit].clone())
-            .collect();
-        let target = place.path().join(format!("joined-{subset}"));
-        let joined = KeyFolder::join(&target, &chosen);
-        match chosen.len() {
-            0..3 => {
-                assert_eq!(joined.unwrap_err().code(), "too_few_shares");
-                assert!(!target.exists());
-            }
-            _ => {
-                let (joined, taken) = joined.unwrap();
-                assert_eq!((taken, public(&joined)), (3, public(&folder)));
-                let holder = joined.holder().unwrap().to_bytes();
-                assert_eq!(holder, folder.holder().unwrap().to_bytes());
-                tried += 1;
-            }
-        }
-    }
-    assert_eq!(tried, 16);
-    // One share three times is one share.
-    let thrice = [&shares[0], &shares[0], &shares[0]].map(Clone::clone);
-    let few = KeyFolder::join(&place.path().join("thrice"), &thrice).unwrap_err();
-    assert_eq!(few.code(), "too_few_shares");
-}
-
-#[test]
 fn a_folder_that_one_changes_is_nobody_elses_meanwhile() {
     let (place, folder) = folder();
     let (path, out) = (folder.path.clone(), place.path().join("shares"));
@@ -221,204 +258,62 @@ fn a_folder_that_one_changes_is_nobody_elses_meanwhile() {
     assert!(!none.exists());
 }
 
+/// A disk that was full, or a program that was killed, leaves half a line. What was durable before it counts.
 #[test]
-fn damaged_and_foreign_shares_are_named() {
-    let (place, folder) = folder();
-    let one = folder.split(2, 3, &place.path().join("one"), AT).unwrap();
-    let two = folder.split(2, 3, &place.path().join("two"), AT).unwrap();
-    let target = place.path().join("joined");
-    let mixed = KeyFolder::join(&target, &[one[0].clone(), two[1].clone()]).unwrap_err();
-    assert_eq!(mixed.code(), "bad_share");
-    assert!(mixed.to_string().contains("two/share-2-of-3.json"));
-    let text = fs::read_to_string(&one[1]).unwrap();
-    for (from, to) in [
-        ("\"index\":2", "\"index\":3"),
-        ("\"threshold\":2", "\"threshold\":1"),
-        ("\"share\":\"A", "\"share\":\"B"),
-        ("mhealth-key-share/1", "mhealth-key-share/2"),
-    ] {
-        let changed = text.replacen(from, to, 1);
-        assert_ne!(changed, text, "{from}");
-        fs::write(&one[1], changed).unwrap();
-        let refused = KeyFolder::join(&target, &one[..2]).unwrap_err();
-        assert_eq!(refused.code(), "bad_share", "{from}");
-    }
-    assert!(!target.exists());
-}
-
-#[test]
-fn a_destroyed_key_is_gone_on_record_and_no_copy_brings_it_back() {
+fn half_a_line_is_no_line_and_is_in_nobodys_way() {
     let (place, mut folder) = folder();
-    let shares = folder
-        .split(2, 2, &place.path().join("shares"), AT)
-        .unwrap();
-    let secret = folder.participants["P-2"].expose().to_vec();
-    let file = folder.key_file("P-2");
-    let unknown = Destruction {
-        devices: Vec::new(),
-        ..destruction("P-2")
+    let at = |number: u32, participant: &str| {
+        BTreeMap::from([(DeviceId(number), participant.to_owned())])
     };
-    let refused = folder.destroy(&unknown).unwrap_err();
-    assert_eq!(refused.code(), "unknown_devices");
-    assert!(file.exists());
-
-    let record = folder.destroy(&destruction("P-2")).unwrap();
-    assert_eq!(record.devices, [DeviceId(4)]);
-    assert_eq!(record.copies.len(), 1, "the split has it still");
-    assert!(!file.exists());
-    let erasures = fs::read_to_string(folder.file("erasures.ndjson")).unwrap();
-    let expected = format!("{{\"device\":4,\"erased_at\":\"{AT}\",\"record\":\"request 7\"}}\n");
-    assert_eq!(erasures, expected);
-    // Nothing in the folder has it.
-    for entry in fs::read_dir(&folder.path).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            let text = fs::read_to_string(path).unwrap();
-            assert!(!text.contains(&hex::encode(&secret)));
-        }
-    }
-    let again = folder.destroy(&destruction("P-2")).unwrap();
-    assert_eq!(again, record);
-    let refused = KeyFolder::join(&folder.path, &shares).unwrap_err();
-    assert_eq!(refused.code(), "key_destroyed");
-    let mut opened = KeyFolder::open(&folder.path).unwrap();
-    assert_eq!(public(&opened).len(), 2);
-    assert_eq!(opened.add("P-2").unwrap_err().code(), "key_destroyed");
-}
-
-#[test]
-fn an_order_to_erase_is_made_once_and_binds_what_the_chain_knows() {
-    let (_place, mut folder) = folder();
-    let refused = folder.orders("P-2").unwrap_err();
-    assert_eq!(refused.code(), "no_such_participant", "its key is there");
-    let key = folder.participants["P-2"].sealing_key().0;
-    let mut destruction = destruction("P-2");
-    destruction.devices = vec![DeviceId(9), DeviceId(4)];
-    folder.destroy(&destruction).unwrap();
-    let [order]: [ErasureOrder; 1] = folder.orders("P-2").unwrap().try_into().unwrap();
-    assert!(order.is_signed() && order.is_in_order());
-    let holder = folder.holder().unwrap().verifying_key().to_bytes();
-    assert_eq!((order.holder.0, order.chain), (holder, WHOSE.chain));
-    assert_eq!((order.study, order.erased_at), (WHOSE.study, 1_795_953_600));
-    assert_eq!(order.devices, [DeviceId(4), DeviceId(9)]);
-    let digest = hashchain::participant_digest::<hashchain::Native>(Some(&key));
-    assert_eq!(order.participant.0, digest);
-    // Auditors get it with the text that it binds.
-    let text = fs::read_to_string(folder.file("erasures.ndjson")).unwrap();
-    let erasures: Vec<mhealth_auditor::audit::Erasure> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let with_order = erasures.iter().filter(|line| line.order.is_some());
-    let with_order: Vec<_> = with_order.collect();
-    assert_eq!(with_order.len(), 2);
-    for line in with_order {
-        assert_eq!(line.order.as_ref(), Some(&order));
-        assert_eq!(order.record, ErasureOrder::record_of(&line.record));
-    }
-    // It stays the same, even if the holder has another key by now.
-    fs::remove_file(folder.holder_file()).unwrap();
-    folder.write_holder(&[9; 32]).unwrap();
-    let again = KeyFolder::open(&folder.path).unwrap();
-    assert_eq!(again.orders("P-2").unwrap(), [order]);
-    // And a changed one is not given to anybody.
-    let file = folder.file("orders.ndjson");
-    let changed = fs::read_to_string(&file).unwrap();
-    let changed = changed.replace("\"devices\":[4,9]", "\"devices\":[4,8]");
-    fs::write(&file, changed).unwrap();
-    assert_eq!(
-        again.orders("P-2").unwrap_err().code(),
-        "key_folder_damaged"
-    );
-}
-
-#[test]
-fn a_device_that_was_forgotten_gets_an_order_of_its_own() {
-    let (_place, mut folder) = folder();
+    folder.remember(&at(1, "P-1")).unwrap();
+    folder.remember_copy("a copy", AT).unwrap();
     folder.destroy(&destruction("P-2")).unwrap();
-    let [first]: [ErasureOrder; 1] = folder.orders("P-2").unwrap().try_into().unwrap();
-    // Another text is not put in the place of what is on record.
-    let mut later = Destruction {
-        devices: vec![DeviceId(9), DeviceId(4)],
-        record: "request 8".into(),
-        ..destruction("P-2")
-    };
-    assert_eq!(folder.destroy(&later).unwrap_err().code(), "bad_input");
-    later.record = String::new();
-    let record = folder.destroy(&later).unwrap();
-    assert_eq!(record.devices, [DeviceId(4), DeviceId(9)]);
-    assert_eq!((&*record.record, &*record.destroyed_at), ("request 7", AT));
     let orders = folder.orders("P-2").unwrap();
-    assert_eq!(orders[0], first);
-    assert_eq!(orders[1].devices, [DeviceId(9)]);
-    assert!(orders[1].is_signed() && orders.len() == 2);
-    assert_eq!(orders[1].participant, first.participant);
+    let files = ["devices", "copies", "destroyed", "erasures", "orders"];
+    let files = files.map(|name| folder.file(&format!("{name}.ndjson")));
+    let whole = files.clone().map(|file| fs::read(file).unwrap());
+    for (file, bytes) in files.iter().zip(&whole) {
+        // In the middle of a letter of two bytes.
+        let torn = [&bytes[..], b"{\"participant\":\"Zo\xc3"].concat();
+        fs::write(file, torn).unwrap();
+    }
+
     let mut again = KeyFolder::open(&folder.path).unwrap();
-    assert_eq!(again.destroy(&later).unwrap(), record);
+    assert_eq!(again.owner(DeviceId(1)), Some("P-1"));
     assert_eq!(again.orders("P-2").unwrap(), orders);
-}
-
-#[test]
-fn a_participant_with_more_devices_than_an_order_names_gets_several() {
-    let (_place, mut folder) = folder();
-    let mut destruction = destruction("P-2");
-    destruction.devices = (0..70).map(DeviceId).collect();
-    folder.destroy(&destruction).unwrap();
-    let orders = folder.orders("P-2").unwrap();
-    let named: Vec<_> = orders.iter().flat_map(|it| it.devices.clone()).collect();
-    assert_eq!(named, destruction.devices);
-    assert!(orders.iter().all(|it| it.is_signed() && it.is_in_order()));
-    assert_eq!(folder.orders("P-2").unwrap(), orders);
-}
-
-#[test]
-fn a_destruction_that_was_cut_short_is_finished() {
-    let (_place, mut folder) = folder();
-    let file = folder.key_file("P-2");
-    let line = fs::read(&file).unwrap();
-    folder.destroy(&destruction("P-2")).unwrap();
-    // As if the program had been killed after the record.
-    files::write_new(&file, &line).unwrap();
-    let mut again = KeyFolder::open(&folder.path).unwrap();
-    assert_eq!(public(&again).len(), 2, "it opens nothing any more");
-    again.destroy(&destruction("P-2")).unwrap();
-    assert!(!file.exists());
-}
-
-#[test]
-fn age_backs_the_keys_up_and_only_its_recipient_restores_them() {
-    let (place, folder) = folder();
-    let identity = |name: &str| {
-        let file = place.path().join(name);
-        let made = Command::new("age-keygen").arg("-o").arg(&file).output();
-        let made = made.expect("age is installed: scripts/setup does it");
-        let said = String::from_utf8(made.stderr).unwrap();
-        let recipient = said.split_whitespace().last().unwrap().to_owned();
-        (file, recipient)
+    again.remember(&at(2, "P-3")).unwrap();
+    let copies = again.split(2, 2, &place.path().join("split"), AT);
+    assert_eq!(copies.unwrap().len(), 2);
+    let third = Destruction {
+        devices: vec![DeviceId(2)],
+        ..destruction("P-3")
     };
-    let (own, recipient) = identity("own");
-    let (other, _) = identity("other");
-    let out = place.path().join("keys.age");
-    let to = To::Recipients(vec![recipient]);
-    folder.back_up(&to, &out, "back-up keys.age", AT).unwrap();
-    let bytes = fs::read(&out).unwrap();
-    assert!(bytes.starts_with(b"age-encryption.org/v1"));
-    let again = folder.back_up(&to, &out, "again", AT).unwrap_err();
-    assert_eq!(again.code(), "output_exists");
+    assert_eq!(again.destroy(&third).unwrap().copies.len(), 2);
+    again.orders("P-3").unwrap();
+    let again = KeyFolder::open(&folder.path).unwrap();
+    assert_eq!(again.owner(DeviceId(2)), Some("P-3"));
+    assert_eq!(again.destroyed().count(), 2);
+    for (file, bytes) in files.iter().zip(&whole) {
+        let now = fs::read_to_string(file).unwrap();
+        assert!(now.starts_with(std::str::from_utf8(bytes).unwrap()));
+        assert!(now.len() > bytes.len() && now.ends_with("}\n"), "{now}");
+    }
 
-    let target = place.path().join("restored");
-    let refused = KeyFolder::restore(&target, &out, Some(&other)).unwrap_err();
-    assert_eq!(refused.code(), "age_failed");
-    assert!(!target.exists());
-    let (restored, taken) = KeyFolder::restore(&target, &out, Some(&own)).unwrap();
-    assert_eq!((taken, public(&restored)), (3, public(&folder)));
+    // A line that is whole is no such thing.
+    let damaged = fs::read_to_string(&files[2]).unwrap();
+    fs::write(&files[2], damaged.replacen("{", "", 1)).unwrap();
+    let refused = KeyFolder::open(&folder.path).unwrap_err();
+    assert_eq!(refused.code(), "key_folder_damaged");
+}
 
-    let mut torn = bytes;
-    let last = torn.len() - 1;
-    torn[last] ^= 1;
-    fs::write(&out, torn).unwrap();
-    let target = place.path().join("torn");
-    let refused = KeyFolder::restore(&target, &out, Some(&own)).unwrap_err();
-    assert_eq!(refused.code(), "age_failed");
-    assert!(!target.exists());
+#[test]
+fn half_a_key_is_no_key() {
+    let (_place, mut folder) = folder();
+    let half = folder.key_file("P-4").with_extension("half");
+    fs::write(&half, "P-4 0123").unwrap();
+    assert_eq!(public(&KeyFolder::open(&folder.path).unwrap()).len(), 3);
+    folder.add("P-4").unwrap();
+    assert!(!half.exists());
+    let again = KeyFolder::open(&folder.path).unwrap();
+    assert_eq!(public(&again), public(&folder));
 }

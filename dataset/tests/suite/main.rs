@@ -5,6 +5,7 @@
 mod bad_input;
 mod exports;
 mod later;
+mod names;
 mod nights;
 mod parts;
 mod person;

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use mhealth_dataset::keys::Lock;
+use hashchain::DeviceId;
+use mhealth_dataset::keys::{Destruction, KeyFolder, Lock};
 use mhealth_dataset::verify;
 
 use crate::support::nights::{study, ROWS};
@@ -75,7 +76,13 @@ fn a_dataset_is_made_and_verified_in_two_commands() {
         .unwrap();
     assert_eq!(verified.status.code(), Some(0));
     assert!(last_line(&verified).starts_with("verified=true rows="));
-    // Refused: status 1, the code in the last line, the file in the message.
+    // Refused: status 1, the code in the last line, the reason in the message.
+    let mut elsewhere = verify_arguments(&world, &out);
+    elsewhere[3] = format!("--genesis={}", mhealth_api::Hash([1; 32]));
+    let refused = program().args(elsewhere).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(last_line(&refused), "verified=false error=another_chain");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("the dataset is of the chain"));
     std::fs::write(out.join("nights.svg"), "<svg/>").unwrap();
     let refused = program()
         .args(verify_arguments(&world, &out))
@@ -137,6 +144,39 @@ fn a_relay_that_is_named_twice_is_refused() {
         assert!(said.contains(why), "{said}");
     }
     assert!(!world.path("out").exists());
+}
+
+/// Of two phones one is known when the key is destroyed. The other one's data are erased, too, once an export has found it.
+#[test]
+fn a_phone_that_an_erasure_forgot_is_named_by_the_next_export() {
+    let mut world = study();
+    let second = DeviceId(world.phone(Some("P-bob")) as u32);
+    world.night(second.0 as usize, "P-bob", 30, 300, 320);
+    world.write();
+    let mut destruction = Destruction {
+        participant: "P-bob".into(),
+        devices: vec![DeviceId(1)],
+        no_device: false,
+        record: "request 7".into(),
+        at: "2026-11-30T12:00:00Z".into(),
+    };
+    world.keys.destroy(&destruction).unwrap();
+    world.keys.orders("P-bob").unwrap();
+    let made = program().args(arguments(&world, "out")).output().unwrap();
+    let said = String::from_utf8_lossy(&made.stdout);
+    let named = format!("Device {second} seals to the key of P-bob, which is destroyed");
+    assert!(said.contains(&named), "{said}");
+
+    let mut keys = KeyFolder::open(&world.path("keys")).unwrap();
+    assert!(keys.forgotten().eq([(second, "P-bob")]));
+    destruction.devices.clear();
+    let record = keys.destroy(&destruction).unwrap();
+    assert_eq!(record.devices, [DeviceId(1), second]);
+    let orders = keys.orders("P-bob").unwrap();
+    assert_eq!((orders.len(), &orders[1].devices[..]), (2, &[second][..]));
+    let made = program().args(arguments(&world, "more")).output().unwrap();
+    let said = String::from_utf8_lossy(&made.stdout);
+    assert!(!said.contains(&named), "{said}");
 }
 
 #[test]
@@ -215,6 +255,32 @@ fn a_full_disk_leaves_no_dataset() {
         "{refused} {room} {largest}"
     );
     verify(&world.path("out"), &world.trusted()).unwrap();
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_of_a_record() {
+    let world = study();
+    let keys = world.path("keys");
+    let destroying = |room: &str, record: &str| {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\"", room])
+            .arg(env!("CARGO_BIN_EXE_mhealth-data"))
+            .args(["keys", "destroy", "P-ada", "--device=0", "--record", record])
+            .arg("--keys")
+            .arg(&keys);
+        command.output().unwrap()
+    };
+    // Room for less than this line.
+    let refused = destroying("1", &"x".repeat(2_000));
+    assert_eq!(last_line(&refused), "done=false error=disk_full");
+    let destroyed = destroying("unlimited", "request 7");
+    assert_eq!(destroyed.status.code(), Some(0));
+    for name in ["erasures.ndjson", "destroyed.ndjson"] {
+        let text = std::fs::read_to_string(keys.join(name)).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["record"], "request 7");
+    }
 }
 
 #[test]

@@ -76,7 +76,8 @@ async fn an_erased_participant_is_in_no_relays_files_and_the_evidence_stays() {
         "{}",
         text(&refused)
     );
-    let record = ["--record", "request 7", "--device", &number];
+    // The chain says which devices there are.
+    let record = ["--record", "request 7"];
     let unknown = site.erase("nobody", &record, &erasers);
     assert!(
         text(&unknown).contains("error[no_such_participant]"),
@@ -295,4 +296,48 @@ async fn an_erased_participant_is_in_no_relays_files_and_the_evidence_stays() {
         .devices
         .iter()
         .all(|device| device.findings.is_empty()));
+
+    // The next one, and a device that is another's: with the chain it is refused.
+    let (second, view) = site.participant().await;
+    let own = view.device.to_string();
+    let mut numbers = (0..3).map(DeviceId);
+    let others = numbers.find(|number| *number != device && *number != view.device);
+    let others = others.expect("three phones").to_string();
+    let named = [
+        "--record",
+        "request 8",
+        "--device",
+        &own,
+        "--device",
+        &others,
+    ];
+    let refused = site.erase(&second, &named, &erasers);
+    let said = text(&refused);
+    assert!(said.contains("error[device_of_another]"), "{said}");
+    assert_eq!(refused.status.code(), Some(3), "{said}");
+    assert_eq!(site.participant().await.0, second, "the key is there");
+    // Without it the key is gone, and no relay takes the order, until the device is withdrawn.
+    let stuck = site.erase_by(&[], &second, &named, &erasers);
+    assert_eq!(stuck.status.code(), Some(2), "{}", text(&stuck));
+    let wrong = ["--account-file", &account, "--wrong-device"];
+    let stuck = site.erase(&second, &wrong[..2], &erasers);
+    assert_eq!(stuck.status.code(), Some(2), "{}", text(&stuck));
+    for said in [
+        "it refused (other_participant)",
+        "(device_of_another). Withdraw it",
+    ] {
+        assert!(text(&stuck).contains(said), "{said} in {}", text(&stuck));
+    }
+    let refused = site.erase(&second, &[&wrong[..], &[own.as_str()]].concat(), &erasers);
+    assert_eq!(refused.status.code(), Some(3), "{}", text(&refused));
+    let done = site.erase(
+        &second,
+        &[&wrong[..], &[others.as_str()]].concat(),
+        &erasers,
+    );
+    let said = last_line(&succeeds(&done));
+    assert!(said.contains(" devices=1 relays=2 "), "{said}");
+    let (_, chain) = site.chain.at_finalised().await.expect("it answers");
+    let written = chain.erasure(view.device).await.expect("read");
+    assert!(written.is_some());
 }

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Participants' keys come into the folder.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use hashchain::{OpeningKey, SealingKey};
+use zeroize::Zeroizing;
+
+use super::{check_pseudonym, files, parse_line, random, KeyFolder};
+use crate::error::DataError;
+
+impl KeyFolder {
+    /// Makes a key for a participant, and gives its public half: what the enrolment code names.
+    pub fn add(&mut self, participant: &str) -> Result<SealingKey, DataError> {
+        let mut public = self.add_all(&[participant.to_owned()])?;
+        Ok(public.swap_remove(0))
+    }
+
+    /// The same for several, in their order. Either all or none.
+    pub fn add_all(&mut self, participants: &[String]) -> Result<Vec<SealingKey>, DataError> {
+        let (mut keys, mut public) = (BTreeMap::new(), Vec::new());
+        for participant in participants {
+            let key = OpeningKey::from_bytes(&*random()?);
+            public.push(key.sealing_key());
+            let twice = keys.insert(participant.clone(), key).is_some();
+            if twice || self.participants.contains_key(participant) {
+                return Err(DataError::KeyExists(participant.clone()));
+            }
+        }
+        self.take_all(keys)?;
+        Ok(public)
+    }
+
+    /// Takes all keys of a file with a line for each participant, as the simulator keeps them. Either all or none.
+    pub fn import(&mut self, file: &Path) -> Result<usize, DataError> {
+        let text = files::read_private(file)?;
+        let mut keys = BTreeMap::new();
+        for (line, number) in text.lines().zip(1..) {
+            let bad = || DataError::BadKeyLine {
+                file: file.display().to_string(),
+                line: number,
+            };
+            let (participant, key) = parse_line(line).ok_or_else(bad)?;
+            if keys.insert(participant, key).is_some() {
+                return Err(bad());
+            }
+        }
+        self.take_all(keys)
+    }
+
+    /// Fails unless each of these keys can be taken.
+    pub(super) fn check_all(&self, keys: &BTreeMap<String, OpeningKey>) -> Result<(), DataError> {
+        let mut names = self.names();
+        for (participant, key) in keys {
+            check_pseudonym(participant)?;
+            if self.destroyed.contains_key(participant) {
+                return Err(DataError::Destroyed(participant.clone()));
+            }
+            let known = self.participants.get(participant);
+            if known.is_some_and(|known| known.sealing_key() != key.sealing_key()) {
+                return Err(DataError::AnotherKey(participant.clone()));
+            }
+            let alike = names.alike(participant);
+            if let Some(other) = alike.filter(|other| other != participant) {
+                return Err(DataError::LooksAlike {
+                    name: participant.clone(),
+                    other: other.to_owned(),
+                });
+            }
+            names.add(participant);
+        }
+        Ok(())
+    }
+
+    /// Takes keys, all or none. One that is there already may come again.
+    pub(super) fn take_all(
+        &mut self,
+        mut keys: BTreeMap<String, OpeningKey>,
+    ) -> Result<usize, DataError> {
+        self.check_all(&keys)?;
+        let count = keys.len();
+        keys.retain(|participant, _| !self.participants.contains_key(participant));
+        let mut written = Vec::new();
+        for (participant, key) in &keys {
+            let file = self.key_file(participant);
+            let digits = Zeroizing::new(hex::encode(key.expose()));
+            let line = Zeroizing::new(format!("{participant} {}\n", &*digits));
+            if let Err(error) = files::write_key(&file, line.as_bytes()) {
+                // Nobody was told of them.
+                for file in written {
+                    let _ = files::shred(&file);
+                }
+                return Err(error);
+            }
+            written.push(file);
+        }
+        self.participants.extend(keys);
+        Ok(count)
+    }
+}
