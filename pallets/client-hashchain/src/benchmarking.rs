@@ -448,6 +448,18 @@ mod benchmarks {
     }
 
     #[benchmark]
+    fn retire_later() {
+        set_up_study::<T>(StudyPolicy::HashchainOnly);
+        let device = spread_devices::<T>(1, |_| [10; 32])[0].0;
+
+        #[extrinsic_call]
+        retire(RawOrigin::Signed(SERVER), device, LastTrusted::Latest);
+
+        let record = Devices::<T>::get(device);
+        assert!(record.is_some_and(|record| record.retires_at.is_some()));
+    }
+
+    #[benchmark]
     fn veto_retirement() {
         set_up_study::<T>(StudyPolicy::HashchainOnly);
         let (device, _) = spread_devices::<T>(1, |_| [10; 32])[0];

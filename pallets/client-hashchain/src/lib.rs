@@ -680,7 +680,7 @@ pub mod pallet {
         /// latest entry, the device is suspended at once and retired after `RetirementDelay` blocks, unless the sponsor
         /// vetoes it.
         #[pallet::call_index(5)]
-        #[pallet::weight(<T as Config>::WeightInfo::retire())]
+        #[pallet::weight(<T as Config>::WeightInfo::retire().max(<T as Config>::WeightInfo::retire_later()))]
         pub fn retire(
             origin: OriginFor<T>,
             device: DeviceId,

@@ -30,8 +30,10 @@ pub trait WeightInfo {
     fn suspend() -> Weight;
     /// One device resumed.
     fn resume() -> Weight;
-    /// One device retired at an entry of the journal.
+    /// One device retired by the sponsor, at an entry of the journal.
     fn retire() -> Weight;
+    /// One device retired by an authentication server, which takes a while.
+    fn retire_later() -> Weight;
     /// A retirement vetoed.
     fn veto_retirement() -> Weight;
     /// An erasure written down.
@@ -71,6 +73,9 @@ impl WeightInfo for () {
         Weight::from_parts(1, 0)
     }
     fn retire() -> Weight {
+        Weight::from_parts(1, 0)
+    }
+    fn retire_later() -> Weight {
         Weight::from_parts(1, 0)
     }
     fn veto_retirement() -> Weight {

@@ -77,6 +77,9 @@ mod benchmarks {
         frame_system::BlockHash::<T>::insert(number::<T>(), hash::<T>(1));
         let caller = RawOrigin::Signed(account("caller", 0, 0));
         Pallet::<T>::report_final(caller.into(), set, proof)?;
+        // As many as are kept were named after the last final block, and are taken out.
+        let never_voted = 1..SetId::from(T::MaxSets::get());
+        never_voted.for_each(|number| Pallet::<T>::remember(set + number, late::<T>()));
 
         #[extrinsic_call]
         _(origin as T::RuntimeOrigin, number::<T>());

@@ -17,12 +17,12 @@ pub struct SubstrateWeight<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
     fn report_block_equivocation() -> Weight {
-        Weight::from_parts(373_758_000, 35658)
+        Weight::from_parts(380_418_000, 35658)
             .saturating_add(T::DbWeight::get().reads(17))
             .saturating_add(T::DbWeight::get().writes(3))
     }
     fn count_missed_slots() -> Weight {
-        Weight::from_parts(28_813_000, 3879)
+        Weight::from_parts(31_036_000, 3879)
             .saturating_add(T::DbWeight::get().reads(4))
             .saturating_add(T::DbWeight::get().writes(2))
     }

@@ -18,23 +18,22 @@ pub struct SubstrateWeight<T>(PhantomData<T>);
 impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
     /// Measured for `v` from 1 to 64.
     fn report_final(v: u32) -> Weight {
-        Weight::from_parts(58_030_252, 11104)
-            // Standard error: 131_592
-            .saturating_add(Weight::from_parts(33_526_157, 0).saturating_mul(v.into()))
+        Weight::from_parts(45_356_679, 11104)
+            // Standard error: 92_440
+            .saturating_add(Weight::from_parts(34_214_669, 0).saturating_mul(v.into()))
             .saturating_add(T::DbWeight::get().reads(4))
             .saturating_add(T::DbWeight::get().writes(1))
     }
     fn note_stalled() -> Weight {
-        // 42_223_000, 8 reads and 6 writes as measured with one set; estimated with the 31 more that may have to be taken out.
-        Weight::from_parts(150_000_000, 90000)
-            .saturating_add(T::DbWeight::get().reads(40))
-            .saturating_add(T::DbWeight::get().writes(40))
+        Weight::from_parts(177_615_000, 162814)
+            .saturating_add(T::DbWeight::get().reads(39))
+            .saturating_add(T::DbWeight::get().writes(36))
     }
     /// Measured for `v` from 2 to 128.
     fn report_conflict(v: u32) -> Weight {
-        Weight::from_parts(36_661_820, 137870)
-            // Standard error: 71_363
-            .saturating_add(Weight::from_parts(33_899_279, 0).saturating_mul(v.into()))
+        Weight::from_parts(37_125_793, 137870)
+            // Standard error: 92_654
+            .saturating_add(Weight::from_parts(34_552_263, 0).saturating_mul(v.into()))
             .saturating_add(T::DbWeight::get().reads(3))
             .saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(v.into())))
             .saturating_add(T::DbWeight::get().writes(1))

@@ -17,63 +17,61 @@ pub struct SubstrateWeight<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
     fn create_study() -> Weight {
-        Weight::from_parts(15_303_000, 3529)
+        Weight::from_parts(15_673_000, 3529)
             .saturating_add(T::DbWeight::get().reads(3))
             .saturating_add(T::DbWeight::get().writes(4))
     }
     fn close_study() -> Weight {
-        Weight::from_parts(10_135_000, 5690)
+        Weight::from_parts(10_406_000, 5690)
             .saturating_add(T::DbWeight::get().reads(1))
             .saturating_add(T::DbWeight::get().writes(1))
     }
     fn reopen_study() -> Weight {
-        Weight::from_parts(10_215_000, 5690)
+        Weight::from_parts(10_366_000, 5690)
             .saturating_add(T::DbWeight::get().reads(1))
             .saturating_add(T::DbWeight::get().writes(1))
     }
     fn add_authentication_server() -> Weight {
-        Weight::from_parts(31_658_000, 5690)
+        Weight::from_parts(31_838_000, 5690)
             .saturating_add(T::DbWeight::get().reads(7))
             .saturating_add(T::DbWeight::get().writes(5))
     }
     fn remove_authentication_server() -> Weight {
-        // 5 reads as measured, of an account that was never changed; 8 more are estimated for one that was as often as may be.
-        Weight::from_parts(40_000_000, 5690)
+        Weight::from_parts(52_508_000, 24138)
             .saturating_add(T::DbWeight::get().reads(13))
             .saturating_add(T::DbWeight::get().writes(3))
     }
     fn add_relay() -> Weight {
-        Weight::from_parts(31_637_000, 5690)
+        Weight::from_parts(32_127_000, 5690)
             .saturating_add(T::DbWeight::get().reads(7))
             .saturating_add(T::DbWeight::get().writes(5))
     }
     fn remove_relay() -> Weight {
-        // 5 reads as measured, of an account that was never changed; 8 more are estimated for one that was as often as may be.
-        Weight::from_parts(40_000_000, 5690)
+        Weight::from_parts(51_807_000, 24138)
             .saturating_add(T::DbWeight::get().reads(13))
             .saturating_add(T::DbWeight::get().writes(3))
     }
     fn replace_sponsor() -> Weight {
-        Weight::from_parts(21_892_000, 6060)
+        Weight::from_parts(22_103_000, 6060)
             .saturating_add(T::DbWeight::get().reads(5))
             .saturating_add(T::DbWeight::get().writes(4))
     }
     fn set_allowance() -> Weight {
-        Weight::from_parts(10_726_000, 5690)
+        Weight::from_parts(10_666_000, 5690)
             .saturating_add(T::DbWeight::get().reads(2))
             .saturating_add(T::DbWeight::get().writes(1))
     }
     fn rotate() -> Weight {
-        Weight::from_parts(75_643_000, 21278)
+        Weight::from_parts(76_294_000, 21278)
             .saturating_add(T::DbWeight::get().reads(19))
             .saturating_add(T::DbWeight::get().writes(14))
     }
     fn set_auditor_key() -> Weight {
-        Weight::from_parts(13_701_000, 5690)
+        Weight::from_parts(14_121_000, 5690)
             .saturating_add(T::DbWeight::get().reads(1))
             .saturating_add(T::DbWeight::get().writes(2))
     }
     fn has_role() -> Weight {
-        Weight::from_parts(5_719_000, 3525).saturating_add(T::DbWeight::get().reads(1))
+        Weight::from_parts(5_659_000, 3525).saturating_add(T::DbWeight::get().reads(1))
     }
 }
