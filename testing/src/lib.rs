@@ -16,6 +16,7 @@ pub mod http;
 mod log;
 pub mod login_provider;
 pub mod member;
+pub mod newcomer;
 pub mod node;
 pub mod node_front;
 pub mod output;

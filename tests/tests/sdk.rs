@@ -2,20 +2,25 @@
 
 //! The packages for apps against the real system: in each language one phone enrols with a real code, seals 28 nights and sends them
 //! to two real relays, past one that lies and one that keeps runs back. A copy of it, made after the first night, is stopped.
+//! And an app developer who has nothing but a package's README has a first entry registered.
 //! `scripts/test sdk` builds the packages and runs this.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use hashchain::DeviceId;
+use mhealth_chain_client::ChainClient;
 use mhealth_testing::audit::{self, Options};
+use mhealth_testing::document;
 use mhealth_testing::doubtful_relay::{DoubtfulRelay, Fault};
 use mhealth_testing::http;
+use mhealth_testing::newcomer;
 use mhealth_testing::node;
 use mhealth_testing::port::Port;
 use mhealth_testing::servers::{self, AuthOptions, RelayOptions};
-use mhealth_testing::topology::SIGNED_STUDY;
+use mhealth_testing::topology::{Site, Topology, SIGNED_STUDY};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -23,6 +28,15 @@ const NIGHTS: u64 = 28;
 const LANGUAGES: [&str; 4] = ["python", "kotlin", "node", "chromium"];
 /// Seconds that the phones give each sync.
 const DEADLINE: f64 = 60.0;
+
+/// Packages whose READMEs can be followed here.
+const PACKAGES: [&str; 3] = ["python", "kotlin", "typescript"];
+/// What stands in READMEs for the folder of this project, for the authentication server's address, and for a code.
+const PROJECT: &str = "/path/to/mhealth-chain";
+const ADDRESS: &str = "https://auth.example.org";
+const CODE: &str = "XXXXX-XXXXX-XXXXX-XXXXX-XXXXX-XXXXX-XXXXX-XXXXX";
+/// Within this, an app developer wants to have seen that it works.
+const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 /// What a phone says at last.
 #[derive(Debug, Deserialize)]
@@ -86,20 +100,15 @@ async fn a_phone_in_every_language_registers_its_nights_past_relays_that_lie_and
     let page_port = page.number().to_string();
     let mut devices = BTreeSet::new();
     for language in LANGUAGES {
-        let url = format!("{}/v1/admin/codes", office.url());
-        let participant = json!({ "participant": format!("P-{language}") });
-        let issued = http::post_patiently(&url, Some(admin), &participant).await;
-        let issued = issued.expect("a code is issued");
-        let code = issued.body["code"].as_str().expect("a code");
+        let code = code(&office.url(), admin, language).await;
         let kept = keeper.taken();
         let state = folder.path().join(language);
         let play = |state: PathBuf, nights| {
-            let code = code.to_owned();
             phone(
                 language,
                 state,
                 office.url(),
-                code,
+                code.clone(),
                 nights,
                 page_port.clone(),
             )
@@ -173,6 +182,60 @@ async fn a_phone_in_every_language_registers_its_nights_past_relays_that_lie_and
         report.summary.registered,
         LANGUAGES.len()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the packages: scripts/test sdk"]
+async fn who_has_seen_nothing_but_a_readme_has_a_first_entry_registered_within_ten_minutes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let site = Site::start(Topology::OneRelay, folder.path()).await;
+    let site = site.expect("a chain and its servers start");
+    let doors = site.doors();
+    let office = doors.first().expect("an authentication server");
+    let chain = ChainClient::connect(&site.node().url()).await;
+    let chain = chain.expect("the node answers");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root.canonicalize().expect("it is there");
+
+    for (device, package) in (0..).zip(PACKAGES) {
+        let readme = root.join("sdk").join(package).join("README.md");
+        let readme = std::fs::read_to_string(readme).expect("it is there");
+        let blocks = document::blocks(&readme);
+        // That was done, and is done once for all apps.
+        let (build, first_entry) = blocks.split_first().expect("it has blocks");
+        let builds = build.text.ends_with(&format!("\nsdk/build {package}\n"));
+        assert!(builds, "{package}: {build:?}");
+
+        let code = code(&office.url, &office.admin, package).await;
+        let own = [
+            (PROJECT, root.to_str().expect("a path in UTF-8")),
+            (ADDRESS, office.url.as_str()),
+            (CODE, code.as_str()),
+        ];
+        let empty = folder.path().join(format!("{package}-diary"));
+        std::fs::create_dir(&empty).expect("it is made");
+        let begun = Instant::now();
+        let said = newcomer::follow(first_entry, &empty, &own, TEN_MINUTES);
+        let said = said.unwrap_or_else(|error| panic!("{package}: {error:#}"));
+        let took = begun.elapsed();
+        eprintln!("{package}: a first entry after {took:.1?}: {said}");
+        assert!(took < TEN_MINUTES, "{package}");
+        assert!(said.starts_with("Everything is registered."), "{package}");
+
+        // Numbers are given out one after the other.
+        let head = chain.head(DeviceId(device)).await;
+        let head = head.expect("the node answers");
+        assert_eq!(head.map(|head| head.length), Some(1), "{package}");
+    }
+}
+
+/// A code that the staff of an authentication server hands out.
+async fn code(office: &str, admin: &str, participant: &str) -> String {
+    let url = format!("{office}/v1/admin/codes");
+    let participant = json!({ "participant": format!("P-{participant}") });
+    let issued = http::post_patiently(&url, Some(admin), &participant).await;
+    let issued = issued.expect("a code is issued");
+    issued.body["code"].as_str().expect("a code").to_owned()
 }
 
 /// Plays one phone to its end, which the servers' own tasks must not wait for.

@@ -3,7 +3,7 @@
 // One phone, for `tests/tests/sdk.rs`: `nights.js FOLDER AUTHENTICATION-SERVER CODE NIGHTS`, on Node.js, or with `CHROMIUM=PORT` in a page that
 // is served at this port. Prints its status as JSON in the last line.
 
-import { browserIn, site } from './site.js';
+import { inPage } from './site.js';
 import { played } from './played.js';
 
 const [folder, authentication, code, nights] = process.argv.slice(2);
@@ -17,21 +17,13 @@ async function onNode() {
   return status;
 }
 
-async function inChromium(port) {
-  const served = await site(port);
-  const browser = await browserIn(folder);
-  try {
-    const page = await browser.newPage();
-    await page.goto(`${served.url}/blank`);
-    return await page.evaluate(async (given) => {
-      const { openPhone } = await import('/dist/browser.js');
-      const { played } = await import('/test/played.js');
-      return played(await openPhone({ copies: 2 }), given);
-    }, given);
-  } finally {
-    await browser.close();
-    served.close();
-  }
+function inChromium(port) {
+  const work = async (given) => {
+    const { openPhone } = await import('/dist/browser.js');
+    const { played } = await import('/test/played.js');
+    return played(await openPhone({ copies: 2 }), given);
+  };
+  return inPage(folder, port, work, given);
 }
 
 const port = process.env.CHROMIUM;

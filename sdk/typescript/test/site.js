@@ -44,6 +44,20 @@ export function browserIn(profile, options = {}) {
   return chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: ['--no-sandbox'], ...options });
 }
 
+/** Does some work in an empty page of the folder, which is served at this port, in a browser with this profile. Gives what the work does. */
+export async function inPage(profile, port, work, given) {
+  const served = await site(port);
+  const browser = await browserIn(profile);
+  try {
+    const page = await browser.newPage();
+    await page.goto(`${served.url}/blank`);
+    return await page.evaluate(work, given);
+  } finally {
+    await browser.close();
+    served.close();
+  }
+}
+
 /** An authentication server that says what its code is for, and never enrols. */
 export function office() {
   return played('office.py');
