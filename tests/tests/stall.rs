@@ -190,7 +190,8 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
     alice.start_again(&[]).await;
     let resumed = async || (alice.finalised().await > block.number).then_some(());
     until("finality resumes", resumed).await;
-    let waited = member("//Eve").does(&["wait", "--final", "+1", "--within", "60"]);
+    let waiting = Member::new(&alice.node.url(), "//Eve", folder.path()).expect("written");
+    let waited = waiting.does(&["wait", "--final", "+1", "--within", "60"]);
     let waited = waited.expect("it answers").expect("it is final");
     assert!(waited["final_block"].as_u64() > Some(block.number));
     let run = calls::submit(phone.run(1));

@@ -3,7 +3,7 @@
 //! Participants' keys come into the folder.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hashchain::{OpeningKey, SealingKey};
 use zeroize::Zeroizing;
@@ -82,7 +82,7 @@ impl KeyFolder {
         self.check_all(&keys)?;
         let count = keys.len();
         keys.retain(|participant, _| !self.participants.contains_key(participant));
-        let mut written = Vec::new();
+        let mut written: Vec<PathBuf> = Vec::new();
         for (participant, key) in &keys {
             let file = self.key_file(participant);
             let digits = Zeroizing::new(hex::encode(key.expose()));
