@@ -14,6 +14,7 @@ use mhealth_evidence::{
     ordered_root, Checkpoint, Header, Refusal, State,
 };
 
+use super::code::StepsLeft;
 use super::proof::{Changes, Unproved};
 use super::runtimes::Runtimes;
 use super::state::read_proof;
@@ -74,6 +75,7 @@ pub(super) async fn read(
     client: &ChainClient,
     devices: &[DeviceRecord],
     range: &Range,
+    steps: &mut StepsLeft,
     scratch: &Scratch,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Blocks, AuditError> {
@@ -88,7 +90,7 @@ pub(super) async fn read(
     while let Some(read) = blocks.try_next().await? {
         so_far.go_on(&read)?;
         range.agrees_with(&read)?;
-        let brought = so_far.brought(client, &read, scratch).await?;
+        let brought = so_far.brought(client, &read, steps, scratch).await?;
         let number = u64::from(read.header.number);
         progress(Progress::Blocks(
             number + 1 - range.first(),
@@ -278,6 +280,7 @@ impl SoFar {
         &mut self,
         client: &ChainClient,
         read: &Read,
+        steps: &mut StepsLeft,
         scratch: &Scratch,
     ) -> Result<Vec<(u32, BroughtRun)>, AuditError> {
         let found = &mut self.found;
@@ -292,7 +295,7 @@ impl SoFar {
         let version = happened.spec_version;
         let runtimes = &mut found.runtimes;
         let reader = match runtimes
-            .reader(client, &read.header, version, scratch)
+            .reader(client, &read.header, version, steps, scratch)
             .await
         {
             Ok(reader) => reader,

@@ -12,7 +12,7 @@ use mhealth_evidence::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::code::metadata_of;
+use super::code::StepsLeft;
 use super::proof::{header, Unproved, Word};
 use super::state::read_proof;
 use crate::error::AuditError;
@@ -62,6 +62,7 @@ impl Runtime {
         client: &ChainClient,
         block: &Header,
         spec_version: u32,
+        steps: &mut StepsLeft,
         scratch: &Scratch,
     ) -> Result<Found, AuditError> {
         let before = match block.number {
@@ -79,7 +80,7 @@ impl Runtime {
         let hash = blake2_256(&code);
         let metadata = match scratch.metadata(&hash)? {
             Some(metadata) => metadata,
-            None => match execute(code).await {
+            None => match execute(code, steps).await {
                 Ok(metadata) => {
                     scratch.add_metadata(&hash, &metadata)?;
                     metadata
@@ -118,10 +119,12 @@ fn code_in(state: &State<'_>) -> Result<Vec<u8>, NotProved> {
 }
 
 /// Has a code give its metadata. That takes about a second, in which the connection to the node is served on.
-async fn execute(code: Vec<u8>) -> Result<Vec<u8>, String> {
-    let executed = tokio::task::spawn_blocking(move || metadata_of(&code)).await;
-    let executed = executed.map_err(|_| "its code breaks the interpreter".to_owned())?;
-    executed.map_err(|fault| format!("its code gives no metadata: {fault}"))
+async fn execute(code: Vec<u8>, steps: &mut StepsLeft) -> Result<Vec<u8>, String> {
+    let mut left = *steps;
+    let executed = tokio::task::spawn_blocking(move || (left.metadata_of(&code), left)).await;
+    let (metadata, left) = executed.map_err(|_| "its code breaks the interpreter".to_owned())?;
+    *steps = left;
+    metadata.map_err(|fault| format!("its code gives no metadata: {fault}"))
 }
 
 /// The runtimes that made the blocks that were read, up to the latest.
@@ -173,6 +176,7 @@ impl Runtimes {
         client: &ChainClient,
         block: &Header,
         spec_version: u32,
+        steps: &mut StepsLeft,
         scratch: &Scratch,
     ) -> Result<BlockReader, AuditError> {
         let since = self.since(block.number);
@@ -184,7 +188,7 @@ impl Runtimes {
             Some(present) => present,
             None => (
                 since,
-                Runtime::of(client, block, spec_version, scratch).await?,
+                Runtime::of(client, block, spec_version, steps, scratch).await?,
             ),
         };
         match &self.present.insert(present).1 {
