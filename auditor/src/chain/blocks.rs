@@ -247,7 +247,7 @@ impl SoFar {
         Ok(SoFar {
             last: number("block")?.zip(hash),
             found: Blocks {
-                complete: scratch.fact("blocks_incomplete")?.is_none(),
+                complete: scratch.fact("blocks_incomplete")?.as_deref() != Some("true"),
                 changes: Changes {
                     handovers: numbers("handovers")?,
                     forced: numbers("forced")?,
@@ -331,15 +331,10 @@ impl SoFar {
         scratch.add_header(number, &hash)?;
         scratch.remember("block", &number.to_string())?;
         scratch.remember("block_hash", &hex::encode(hash))?;
-        if !found.changes.handovers.is_empty() {
-            scratch.remember("handovers", &words(&found.changes.handovers))?;
-        }
-        if !found.changes.forced.is_empty() {
-            scratch.remember("forced", &words(&found.changes.forced))?;
-        }
-        if !found.complete {
-            scratch.remember("blocks_incomplete", "true")?;
-        }
+        scratch.remember("handovers", &words(&found.changes.handovers))?;
+        scratch.remember("forced", &words(&found.changes.forced))?;
+        // Also when nothing is missing: what is in the file may be of a reading that began anew.
+        scratch.remember("blocks_incomplete", &(!found.complete).to_string())?;
         let runtimes = serde_json::to_string(&found.runtimes);
         let runtimes = runtimes.expect("numbers and text are JSON; qed");
         scratch.remember("runtimes", &runtimes)?;
@@ -390,3 +385,6 @@ fn fate(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> F
     });
     refused.map_or(Fate::Registered, Fate::Refused)
 }
+
+#[cfg(test)]
+mod tests;
