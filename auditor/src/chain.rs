@@ -24,6 +24,7 @@ use crate::error::AuditError;
 use crate::scratch::Scratch;
 
 use blocks::Range;
+use code::StepsLeft;
 use proof::Target;
 use runtimes::Runtime;
 
@@ -99,7 +100,8 @@ pub async fn read(
         .await?
         .ok_or(AuditError::NoSuchStudy(number))?;
     let (time, version) = state.time_and_version().await?;
-    let runtime = Runtime::of(client, &target.header, version, scratch).await?;
+    let mut steps = StepsLeft::all();
+    let runtime = Runtime::of(client, &target.header, version, &mut steps, scratch).await?;
     let mut devices = state.devices(number, progress).await?;
     state.journal(&devices, scratch, progress).await?;
     name_predecessors(&state, &mut devices, scratch).await?;
@@ -111,7 +113,7 @@ pub async fn read(
         genesis: basis.genesis.unwrap_or(client.genesis_hash().0),
         checkpoints: basis.checkpoints.clone(),
     };
-    let blocks = blocks::read(client, &devices, &range, scratch, progress).await?;
+    let blocks = blocks::read(client, &devices, &range, &mut steps, scratch, progress).await?;
     let (runtimes, word) = blocks.runtimes.up_to(target.header.number, &runtime);
     let words = word.into_iter().collect();
     let standing = proof::standing(client, &target, basis, &blocks.changes, words).await?;

@@ -84,7 +84,7 @@ pub use motions::Motion;
 pub use pool::{PoolAnswer, PoolRefusal};
 pub use proving::AuthorityChanges;
 pub use roster::{Quota, Roster};
-pub use runtime::{METADATA_FUNCTION, METADATA_VERSIONS};
+pub use runtime::{METADATA_FUNCTION, METADATA_TYPES, METADATA_VERSIONS};
 pub use secret_file::{
     check_private, create_private, new_private, open_private, read_secret, read_secret_text,
     sync_folder, write_new, write_new_secret, SecretFileError,

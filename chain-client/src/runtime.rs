@@ -29,6 +29,9 @@ pub const METADATA_VERSIONS: [u32; 2] = [16, 15];
 /// The function of a runtime that gives its metadata in one of these versions.
 pub const METADATA_FUNCTION: &str = "Metadata_metadata_at_version";
 
+/// The most types that metadata may have. Some of what reads it takes stack for each type within a type. The known one has fewer than 300.
+pub const METADATA_TYPES: usize = 2_048;
+
 /// One version of the runtime: its metadata, and what is encoded and decoded by it.
 #[derive(Clone)]
 pub(crate) struct Runtime {
@@ -43,8 +46,12 @@ const KNOWN: &[u8] = include_bytes!("../metadata/mhealth.scale");
 impl Runtime {
     /// A runtime whose metadata is this.
     fn new(bytes: &[u8], version: Option<Version>, genesis: H256) -> Result<Self, Error> {
-        let metadata = Metadata::decode_from(bytes)
+        // Not by `Metadata::decode_from`, which calls itself for ever on some bytes that are no metadata.
+        let metadata = Metadata::decode(&mut &*bytes)
             .map_err(|error| Error::protocol(METADATA_FUNCTION, error))?;
+        if metadata.types().types.len() > METADATA_TYPES {
+            return Err(Error::protocol(METADATA_FUNCTION, "it has too many types"));
+        }
         let version = version.or_else(|| version_in(&metadata));
         let version =
             version.ok_or_else(|| Error::protocol(METADATA_FUNCTION, "it names no version"))?;

@@ -92,7 +92,7 @@ pub fn export(
         plain: &job.devices,
     });
     let owners = Owners::of(keys, &registry, only)?;
-    let wanted = wanted::digests(job, &registry, &owners)?;
+    let (wanted, looked_through) = wanted::digests(job, &registry, &owners)?;
     let envelopes = Envelopes::index(&job.exports, wanted, &mut |runs| {
         progress(Progress::Runs(runs));
     })?;
@@ -139,7 +139,8 @@ pub fn export(
     if participant.is_none() && !count.agrees_with(&audit.summary) {
         return Err(job.not_an_audit("its sums are not those of its entries"));
     }
-    if signed.as_ref().is_some_and(|it| it.sha256 != audit.sha256) {
+    let mut before = [signed.as_ref().map(|it| it.sha256), looked_through].into_iter();
+    if before.any(|it| it.is_some_and(|it| it != audit.sha256)) {
         return Err(job.not_an_audit("it was changed while it was read"));
     }
     let mut manifest = Manifest {

@@ -3,6 +3,7 @@
 //! Which envelopes a dataset is made of: relays may show as many others as they like.
 
 use hashchain::DataDigest;
+use mhealth_api::Hash;
 
 use crate::audit::{self, AuditedDevice, Heading, Sink};
 use crate::error::DataError;
@@ -21,22 +22,23 @@ pub(crate) fn registered<'r>(
     devices.flat_map(|(_, device)| device.entries.iter().map(|(_, digest)| *digest))
 }
 
-/// The same, and of what the report has beside them, if that is taken.
+/// The same, and of what the report has beside them, if that is taken: then also the SHA-256 of the report that was read for it.
 pub(crate) fn digests(
     job: &Job,
     registry: &Registry,
     owners: &Owners<'_>,
-) -> Result<Vec<DataDigest>, DataError> {
+) -> Result<(Vec<DataDigest>, Option<Hash>), DataError> {
     let mut digests: Vec<DataDigest> = registered(registry, owners).collect();
-    if job.include_flagged {
-        input::must_be_file(&job.audit)?;
-        let mut attempts = Attempts {
-            owners,
-            digests: &mut digests,
-        };
-        audit::read(&job.audit, &mut attempts)?;
+    if !job.include_flagged {
+        return Ok((digests, None));
     }
-    Ok(digests)
+    input::must_be_file(&job.audit)?;
+    let mut attempts = Attempts {
+        owners,
+        digests: &mut digests,
+    };
+    let audit = audit::read(&job.audit, &mut attempts)?;
+    Ok((digests, Some(audit.sha256)))
 }
 
 /// Takes the digests of entries that are not registered.

@@ -115,6 +115,10 @@ impl Chain for Servers {
         self.0.introduce(device, key).await
     }
 
+    async fn half_time(&self) {
+        self.0.half_time().await;
+    }
+
     async fn study(&self, study: StudyId) -> Result<Option<StudyTerms>, ChainFault> {
         self.0.study(study).await
     }

@@ -29,6 +29,8 @@ begin_machines() {
 
 end_machines() {
     local pid
+    # They may have to end before they have begun.
+    [ "${world:-}" ] || return 0
     for pid in "$world"/run/*.pid; do
         [ -e "$pid" ] && kill -9 "$(cat "$pid")" 2>/dev/null
     done

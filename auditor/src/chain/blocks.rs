@@ -14,6 +14,7 @@ use mhealth_evidence::{
     ordered_root, Checkpoint, Header, Refusal, State,
 };
 
+use super::code::StepsLeft;
 use super::proof::{Changes, Unproved};
 use super::runtimes::Runtimes;
 use super::state::read_proof;
@@ -74,6 +75,7 @@ pub(super) async fn read(
     client: &ChainClient,
     devices: &[DeviceRecord],
     range: &Range,
+    steps: &mut StepsLeft,
     scratch: &Scratch,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Blocks, AuditError> {
@@ -88,7 +90,7 @@ pub(super) async fn read(
     while let Some(read) = blocks.try_next().await? {
         so_far.go_on(&read)?;
         range.agrees_with(&read)?;
-        let brought = so_far.brought(client, &read, scratch).await?;
+        let brought = so_far.brought(client, &read, steps, scratch).await?;
         let number = u64::from(read.header.number);
         progress(Progress::Blocks(
             number + 1 - range.first(),
@@ -245,7 +247,7 @@ impl SoFar {
         Ok(SoFar {
             last: number("block")?.zip(hash),
             found: Blocks {
-                complete: scratch.fact("blocks_incomplete")?.is_none(),
+                complete: scratch.fact("blocks_incomplete")?.as_deref() != Some("true"),
                 changes: Changes {
                     handovers: numbers("handovers")?,
                     forced: numbers("forced")?,
@@ -278,6 +280,7 @@ impl SoFar {
         &mut self,
         client: &ChainClient,
         read: &Read,
+        steps: &mut StepsLeft,
         scratch: &Scratch,
     ) -> Result<Vec<(u32, BroughtRun)>, AuditError> {
         let found = &mut self.found;
@@ -292,7 +295,7 @@ impl SoFar {
         let version = happened.spec_version;
         let runtimes = &mut found.runtimes;
         let reader = match runtimes
-            .reader(client, &read.header, version, scratch)
+            .reader(client, &read.header, version, steps, scratch)
             .await
         {
             Ok(reader) => reader,
@@ -328,15 +331,10 @@ impl SoFar {
         scratch.add_header(number, &hash)?;
         scratch.remember("block", &number.to_string())?;
         scratch.remember("block_hash", &hex::encode(hash))?;
-        if !found.changes.handovers.is_empty() {
-            scratch.remember("handovers", &words(&found.changes.handovers))?;
-        }
-        if !found.changes.forced.is_empty() {
-            scratch.remember("forced", &words(&found.changes.forced))?;
-        }
-        if !found.complete {
-            scratch.remember("blocks_incomplete", "true")?;
-        }
+        scratch.remember("handovers", &words(&found.changes.handovers))?;
+        scratch.remember("forced", &words(&found.changes.forced))?;
+        // Also when nothing is missing: what is in the file may be of a reading that began anew.
+        scratch.remember("blocks_incomplete", &(!found.complete).to_string())?;
         let runtimes = serde_json::to_string(&found.runtimes);
         let runtimes = runtimes.expect("numbers and text are JSON; qed");
         scratch.remember("runtimes", &runtimes)?;
@@ -387,3 +385,6 @@ fn fate(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> F
     });
     refused.map_or(Fate::Registered, Fate::Refused)
 }
+
+#[cfg(test)]
+mod tests;

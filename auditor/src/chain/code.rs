@@ -16,23 +16,29 @@ use wasmi::{
     Module, Store, StoreLimits, StoreLimitsBuilder, TrapCode,
 };
 
-/// What an execution may take.
+/// What a code may take.
 struct Limits {
     /// Steps of the interpreter, about one for each instruction.
     steps: u64,
-    /// Bytes of memory. None are given back: the code runs once.
+    /// Bytes of memory. None are given back: a code runs once for each version of metadata.
     memory: usize,
 }
 
-/// Far more than metadata takes. Who shows a code that goes on for ever costs an audit a minute or so.
+/// Far more than metadata takes. A code that goes on for ever costs an audit a minute or so.
 const LIMITS: Limits = Limits {
     steps: 10_000_000_000,
     memory: 256 << 20,
 };
+/// Steps of all codes of an audit: a node may show another one at every block.
+const ALL_STEPS: u64 = 5 * LIMITS.steps;
+/// What a code counts for at least: it has to be unpacked and looked through, too.
+const LEAST_STEPS: u64 = 100_000_000;
 /// Calls within calls.
 const MOST_DEPTH: usize = 10_000;
 /// Entries of the table of functions.
 const MOST_FUNCTIONS: usize = 1 << 20;
+/// Bytes of metadata, which takes many times as many once it is read. The real one has some hundred thousand.
+const MOST_METADATA: usize = 8 << 20;
 
 /// Bytes of a page of memory, and how many pages it grows by at least.
 const PAGE: u64 = 64 << 10;
@@ -61,6 +67,9 @@ pub enum CodeFault {
     /// It has metadata of other versions only.
     #[error("it has no metadata of a version that is read here")]
     OtherVersions,
+    /// The codes before it took all steps that an audit has.
+    #[error("it is not executed: those before it took too long")]
+    NoStepsLeft,
 }
 
 impl From<Error> for CodeFault {
@@ -76,23 +85,65 @@ impl From<Error> for CodeFault {
     }
 }
 
-/// The metadata of the runtime with this code, as the state has it.
-pub fn metadata_of(code: &[u8]) -> Result<Vec<u8>, CodeFault> {
-    metadata_within(code, &LIMITS)
+/// The steps that an audit has left for codes.
+#[derive(Clone, Copy)]
+pub(super) struct StepsLeft(u64);
+
+impl StepsLeft {
+    /// Those of an audit that begins.
+    pub(super) fn all() -> Self {
+        StepsLeft(ALL_STEPS)
+    }
+
+    /// [`metadata_of`], if there are steps left.
+    pub(super) fn metadata_of(&mut self, code: &[u8]) -> Result<Vec<u8>, CodeFault> {
+        if self.0 == 0 {
+            return Err(CodeFault::NoStepsLeft);
+        }
+        let (metadata, taken) = metadata_within(code, &LIMITS);
+        self.0 = self.0.saturating_sub(taken.max(LEAST_STEPS));
+        metadata
+    }
 }
 
-fn metadata_within(code: &[u8], limits: &Limits) -> Result<Vec<u8>, CodeFault> {
+/// The metadata of the runtime with this code, as the state has it.
+pub fn metadata_of(code: &[u8]) -> Result<Vec<u8>, CodeFault> {
+    metadata_within(code, &LIMITS).0
+}
+
+/// The same, and the steps that it took.
+fn metadata_within(code: &[u8], limits: &Limits) -> (Result<Vec<u8>, CodeFault>, u64) {
+    let mut steps = limits.steps;
+    let metadata = execute(code, limits.memory, &mut steps);
+    (metadata, limits.steps.saturating_sub(steps))
+}
+
+fn execute(code: &[u8], memory: usize, steps: &mut u64) -> Result<Vec<u8>, CodeFault> {
     let wasm: Cow<'_, [u8]> =
         decompress(code, CODE_BLOB_BOMB_LIMIT).map_err(|_| CodeFault::NotUnpacked)?;
     for version in METADATA_VERSIONS {
-        let (mut store, instance) = start(&wasm, limits)?;
-        let answer = call(&mut store, &instance, METADATA_FUNCTION, &version.encode())?;
+        let answer = ask(&wasm, version, memory, steps)?;
         let metadata = Option::<Vec<u8>>::decode_all(&mut &answer[..]);
         if let Some(metadata) = metadata.map_err(|_| CodeFault::NoAnswer)? {
             return Ok(metadata);
         }
     }
     Err(CodeFault::OtherVersions)
+}
+
+/// What a code answers that is asked for its metadata in this version. Takes steps off those that there are.
+fn ask(wasm: &[u8], version: u32, memory: usize, steps: &mut u64) -> Result<Vec<u8>, Error> {
+    let engine = engine();
+    let module = Module::new(&engine, wasm)?;
+    let mut store = store(&engine, memory);
+    store.set_fuel(*steps)?;
+    let started = start(&mut store, &engine, &module);
+    let answer = started.and_then(|instance| {
+        let argument = version.encode();
+        call(&mut store, &instance, METADATA_FUNCTION, &argument)
+    });
+    *steps = store.get_fuel()?;
+    answer
 }
 
 /// What the code's calls of functions that are not its own find.
@@ -103,8 +154,7 @@ struct Host {
     limits: StoreLimits,
 }
 
-/// The code, ready to be called.
-fn start(wasm: &[u8], limits: &Limits) -> Result<(Store<Host>, Instance), Error> {
+fn engine() -> Engine {
     let mut config = Config::default();
     config
         .consume_fuel(true)
@@ -112,30 +162,37 @@ fn start(wasm: &[u8], limits: &Limits) -> Result<(Store<Host>, Instance), Error>
         .wasm_multi_memory(false)
         .wasm_memory64(false)
         .set_max_recursion_depth(MOST_DEPTH);
-    let engine = Engine::new(&config);
-    let module = Module::new(&engine, wasm)?;
-    let limiter = StoreLimitsBuilder::new()
-        .memory_size(limits.memory)
+    Engine::new(&config)
+}
+
+fn store(engine: &Engine, memory: usize) -> Store<Host> {
+    let limits = StoreLimitsBuilder::new()
+        .memory_size(memory)
+        .tables(1)
         .table_elements(MOST_FUNCTIONS)
         .trap_on_grow_failure(true);
     let host = Host {
         memory: None,
         free: 0,
-        limits: limiter.build(),
+        limits: limits.build(),
     };
-    let mut store = Store::new(&engine, host);
+    let mut store = Store::new(engine, host);
     store.limiter(|host| &mut host.limits);
-    store.set_fuel(limits.steps)?;
-    let linker = linker(&engine, &module, &mut store)?;
-    let instance = linker.instantiate_and_start(&mut store, &module)?;
-    if let Some(own) = instance.get_memory(&store, "memory") {
+    store
+}
+
+/// The code, ready to be called.
+fn start(store: &mut Store<Host>, engine: &Engine, module: &Module) -> Result<Instance, Error> {
+    let linker = linker(engine, module, store)?;
+    let instance = linker.instantiate_and_start(&mut *store, module)?;
+    if let Some(own) = instance.get_memory(&*store, "memory") {
         store.data_mut().memory = Some(own);
     }
-    let base = instance.get_global(&store, "__heap_base");
-    let base = base.and_then(|base| base.get(&store).i32());
+    let base = instance.get_global(&*store, "__heap_base");
+    let base = base.and_then(|base| base.get(&*store).i32());
     let base = base.ok_or_else(|| Error::new("it does not say where its heap begins"))?;
     store.data_mut().free = u64::from(base as u32).next_multiple_of(ALIGNMENT);
-    Ok((store, instance))
+    Ok(instance)
 }
 
 /// What a runtime asks of a node: memory; how much to log, which is nothing; and all that metadata does not take.
@@ -212,6 +269,9 @@ fn call(
     memory.write(&mut *store, address as usize, argument)?;
     let answer = function.call(&mut *store, (address as i32, length as i32))? as u64;
     let (address, length) = (answer as u32 as usize, (answer >> 32) as usize);
+    if length > MOST_METADATA {
+        return Err(Error::new("its answer is too long"));
+    }
     let answer = memory.data(&*store).get(address..address + length);
     let answer = answer.ok_or_else(|| Error::new("its answer is not in its memory"))?;
     Ok(answer.to_vec())

@@ -12,14 +12,17 @@ use mhealth_evidence::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::code::metadata_of;
+use super::code::StepsLeft;
 use super::proof::{header, Unproved, Word};
 use super::state::read_proof;
 use crate::error::AuditError;
 use crate::scratch::Scratch;
 
+/// An item of the state: its pallet and its name.
+type Item = (&'static str, &'static str);
+
 /// What is read of the state by keys and forms that this program has in itself.
-const READ_AS_KNOWN: [(&str, &str); 14] = [
+const READ_AS_KNOWN: [Item; 15] = [
     ("ClientHashchain", "Conflicts"),
     ("ClientHashchain", "Devices"),
     ("ClientHashchain", "Erasures"),
@@ -28,6 +31,7 @@ const READ_AS_KNOWN: [(&str, &str); 14] = [
     ("ClientHashchain", "JournalPages"),
     ("ClientHashchain", "NextDeviceId"),
     ("Grandpa", "Authorities"),
+    ("Grandpa", "CurrentSetId"),
     ("Studies", "Relays"),
     ("Studies", "Rotations"),
     ("Studies", "Studies"),
@@ -35,6 +39,11 @@ const READ_AS_KNOWN: [(&str, &str); 14] = [
     ("System", "LastRuntimeUpgrade"),
     ("Timestamp", "Now"),
 ];
+/// What of it is read after each block, and not only after the block of the audit.
+const READ_AFTER_EACH: [Item; 2] = [("System", "LastRuntimeUpgrade"), ("Timestamp", "Now")];
+
+/// Stack for what a stranger wrote: far more than types within types take, as many as there may be.
+const STACK: usize = 64 << 20;
 
 /// A runtime whose code the state proves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +63,8 @@ pub(super) type Found = Result<Runtime, String>;
 pub(super) struct Runtime {
     code: [u8; 32],
     reader: BlockReader,
+    /// What it stores in another form than this program reads it in.
+    otherwise: Vec<Item>,
 }
 
 impl Runtime {
@@ -62,6 +73,7 @@ impl Runtime {
         client: &ChainClient,
         block: &Header,
         spec_version: u32,
+        steps: &mut StepsLeft,
         scratch: &Scratch,
     ) -> Result<Found, AuditError> {
         let before = match block.number {
@@ -79,7 +91,7 @@ impl Runtime {
         let hash = blake2_256(&code);
         let metadata = match scratch.metadata(&hash)? {
             Some(metadata) => metadata,
-            None => match execute(code).await {
+            None => match execute(code, steps).await {
                 Ok(metadata) => {
                     scratch.add_metadata(&hash, &metadata)?;
                     metadata
@@ -87,24 +99,45 @@ impl Runtime {
                 Err(why) => return Ok(Err(why)),
             },
         };
-        let reader = match BlockReader::by_metadata(&metadata, client.genesis_hash()) {
-            Ok(reader) => reader,
-            Err(error) => return Ok(Err(format!("its metadata cannot be read: {error}"))),
+        let runtime = match Runtime::by_metadata(hash, metadata, client.genesis_hash()).await {
+            Ok(runtime) => runtime,
+            Err(why) => return Ok(Err(why)),
         };
-        let its_own = reader.spec_version();
+        let its_own = runtime.reader.spec_version();
         if its_own != spec_version {
             return Ok(Err(format!(
                 "its code is of version {its_own}, its state says {spec_version}"
             )));
         }
-        Ok(Ok(Runtime { code: hash, reader }))
+        Ok(Ok(runtime))
     }
 
-    /// Whether it stores something in another form than this program reads it in.
-    fn stores_otherwise(&self) -> Option<String> {
-        let mut items = READ_AS_KNOWN.iter();
-        let item = items.find(|(pallet, item)| !self.reader.stores_as_known(pallet, item));
-        item.map(|(pallet, item)| format!("its rules store {pallet}.{item} in another form"))
+    /// The runtime whose code, with this hash, gives this metadata.
+    async fn by_metadata(
+        code: [u8; 32],
+        metadata: Vec<u8>,
+        genesis: H256,
+    ) -> Result<Runtime, String> {
+        let read = apart(move || {
+            let reader = BlockReader::by_metadata(&metadata, genesis)
+                .map_err(|error| format!("its metadata cannot be read: {error}"))?;
+            let mut otherwise = READ_AS_KNOWN.to_vec();
+            otherwise.retain(|(pallet, item)| !reader.stores_as_known(pallet, item));
+            Ok::<_, String>(Runtime {
+                code,
+                reader,
+                otherwise,
+            })
+        });
+        let read = read.await;
+        read.unwrap_or_else(|| Err("its metadata breaks what reads it".to_owned()))
+    }
+
+    /// Whether it stores one of these in another form than this program reads it in.
+    fn stores_otherwise(&self, items: &[Item]) -> Option<String> {
+        let mut otherwise = self.otherwise.iter();
+        let (pallet, item) = otherwise.find(|it| items.contains(it))?;
+        Some(format!("its rules store {pallet}.{item} in another form"))
     }
 }
 
@@ -118,10 +151,21 @@ fn code_in(state: &State<'_>) -> Result<Vec<u8>, NotProved> {
 }
 
 /// Has a code give its metadata. That takes about a second, in which the connection to the node is served on.
-async fn execute(code: Vec<u8>) -> Result<Vec<u8>, String> {
-    let executed = tokio::task::spawn_blocking(move || metadata_of(&code)).await;
-    let executed = executed.map_err(|_| "its code breaks the interpreter".to_owned())?;
-    executed.map_err(|fault| format!("its code gives no metadata: {fault}"))
+async fn execute(code: Vec<u8>, steps: &mut StepsLeft) -> Result<Vec<u8>, String> {
+    let mut left = *steps;
+    let executed = apart(move || (left.metadata_of(&code), left)).await;
+    let (metadata, left) = executed.ok_or("its code breaks the interpreter")?;
+    *steps = left;
+    metadata.map_err(|fault| format!("its code gives no metadata: {fault}"))
+}
+
+/// Does something with what a stranger wrote, on a thread of its own; none: it broke, and nothing else did.
+async fn apart<T: Send + 'static>(does: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let done = tokio::task::spawn_blocking(move || {
+        let thread = std::thread::Builder::new().stack_size(STACK);
+        thread.spawn(does).ok()?.join().ok()
+    });
+    done.await.ok().flatten()
 }
 
 /// The runtimes that made the blocks that were read, up to the latest.
@@ -133,7 +177,7 @@ pub(super) struct Runtimes {
     upgrades: Vec<u32>,
     /// Those whose code is proved, oldest first.
     proved: Vec<ProvedRuntime>,
-    /// The first block that was read by the node's metadata, and why.
+    /// The first block that was read by the node's metadata, or whose state may read otherwise, and why.
     only_said: Option<(u64, String)>,
     /// The present one, and since which block.
     #[serde(skip)]
@@ -173,6 +217,7 @@ impl Runtimes {
         client: &ChainClient,
         block: &Header,
         spec_version: u32,
+        steps: &mut StepsLeft,
         scratch: &Scratch,
     ) -> Result<BlockReader, AuditError> {
         let since = self.since(block.number);
@@ -184,12 +229,15 @@ impl Runtimes {
             Some(present) => present,
             None => (
                 since,
-                Runtime::of(client, block, spec_version, scratch).await?,
+                Runtime::of(client, block, spec_version, steps, scratch).await?,
             ),
         };
         match &self.present.insert(present).1 {
             Ok(runtime) => {
                 add(&mut self.proved, since, block.number, runtime);
+                if let Some(why) = runtime.stores_otherwise(&READ_AFTER_EACH) {
+                    self.only_said.get_or_insert((block.number.into(), why));
+                }
                 Ok(runtime.reader.clone())
             }
             Err(why) => {
@@ -208,7 +256,7 @@ impl Runtimes {
         let why = match last {
             Ok(runtime) => {
                 add(&mut self.proved, since, block, runtime);
-                runtime.stores_otherwise()
+                runtime.stores_otherwise(&READ_AS_KNOWN)
             }
             Err(why) => Some(why.clone()),
         };
@@ -233,3 +281,6 @@ fn add(proved: &mut Vec<ProvedRuntime>, since: u64, block: u32, runtime: &Runtim
         code: Hash(runtime.code),
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,9 @@ const DICTIONARY_HEAD: [&str; 18] = [
     "Field Annotation",
 ];
 
+/// The largest number that an instance has in REDCap's database.
+const MOST_INSTANCES: u64 = 32_767;
+
 pub(super) struct Redcap {
     table: Table,
     /// The last phone of each participant so far, and how many came before it.
@@ -88,15 +91,27 @@ impl Redcap {
             let before = self.phones_before(participant, row.device);
             Some((participant.clone(), instance(before, row.sequence)?))
         });
-        of_person.unwrap_or_else(|| (format!("device {}", row.device), row.sequence))
+        of_person.unwrap_or_else(|| by_device(row.device, row.sequence))
     }
 }
 
+/// The record of an entry that has no number in a participant's, and its number there.
+fn by_device(device: DeviceId, sequence: u64) -> (String, u64) {
+    let before = sequence.saturating_sub(1);
+    let record = match before / MOST_INSTANCES {
+        0 => format!("device {device}"),
+        full => format!("device {device} part {}", full + 1),
+    };
+    (record, before % MOST_INSTANCES + 1)
+}
+
 /// The number of an entry among those of all phones of a participant: the first phone has the odd numbers, the next one the odd
-/// numbers twice, and so on, so that no phone takes another's, however many entries come. None is left for a 65th.
+/// numbers twice, and so on, so that no phone takes another's, however many entries come. What would have a larger number than there may be
+/// has none.
 fn instance(phones_before: u32, sequence: u64) -> Option<u64> {
     let odd = sequence.checked_mul(2)?.checked_sub(1)?;
-    odd.checked_mul(1_u64.checked_shl(phones_before)?)
+    let number = odd.checked_mul(1_u64.checked_shl(phones_before)?)?;
+    (number <= MOST_INSTANCES).then_some(number)
 }
 
 fn dictionary(folder: &Unfinished) -> Result<(), DataError> {
@@ -175,12 +190,29 @@ mod tests {
         assert_eq!([1, 2, 3].map(|it| instance(1, it)), [2, 6, 10].map(Some));
         let mut seen = HashSet::new();
         for phones_before in 0..20 {
-            for sequence in 1..1_000 {
-                assert!(seen.insert(instance(phones_before, sequence).unwrap()));
+            let numbers = (1..20_000).filter_map(|it| instance(phones_before, it));
+            for number in numbers {
+                assert!(seen.insert(number), "{number}");
             }
         }
-        for (phones_before, sequence) in [(64, 1), (63, 2), (0, 0), (0, u64::MAX)] {
+        // All that there are, and none twice.
+        assert_eq!(seen.len() as u64, MOST_INSTANCES);
+        assert_eq!(seen.into_iter().max(), Some(MOST_INSTANCES));
+        for (phones_before, last) in [(0, 16_384), (4, 1_024), (9, 32), (14, 1)] {
+            assert!(instance(phones_before, last).is_some());
+            assert_eq!(instance(phones_before, last + 1), None);
+        }
+        for (phones_before, sequence) in [(15, 1), (64, 1), (0, 0), (0, u64::MAX)] {
             assert_eq!(instance(phones_before, sequence), None);
         }
+    }
+
+    #[test]
+    fn entries_beyond_them_have_records_of_their_device() {
+        let device = |sequence| by_device(DeviceId(3), sequence);
+        assert_eq!(device(1), ("device 3".to_owned(), 1));
+        assert_eq!(device(32_767), ("device 3".to_owned(), 32_767));
+        assert_eq!(device(32_768), ("device 3 part 2".to_owned(), 1));
+        assert_eq!(device(65_535), ("device 3 part 3".to_owned(), 1));
     }
 }

@@ -9,7 +9,7 @@ use hashchain::{plain_envelope, Content, DeviceId, OpeningKey, StudyId};
 use mhealth_api::{Hash, Key, SignatureBytes};
 use mhealth_auditor::signature::{signature_path, Statement};
 use mhealth_dataset::keys::{Destruction, KeyFolder, Whose};
-use mhealth_dataset::{export, Job};
+use mhealth_dataset::{export, Job, Progress};
 use mhealth_device::payload::MEDIA_TYPE;
 use sha2::{Digest, Sha256};
 
@@ -259,6 +259,25 @@ fn a_report_that_calls_right_what_is_not_registered_is_refused() {
             assert_eq!(refused(&mut world, &job), "not_an_audit", "{verdict}");
         }
     }
+}
+
+#[test]
+fn a_report_that_changes_between_two_readings_is_refused() {
+    let mut world = study();
+    let mut job = world.job("out");
+    job.include_flagged = true;
+    let report = job.audit.clone();
+    let changed = [&fs::read(&report).unwrap()[..], b" "].concat();
+    let made = export(&job, &mut world.keys, &mut |progress| {
+        // Exports are read between the two.
+        if progress == Progress::Runs(1) {
+            fs::write(&report, &changed).unwrap();
+        }
+    });
+    let refused = made.expect_err("it cannot be made");
+    assert_eq!(refused.code(), "not_an_audit");
+    assert!(refused.to_string().contains("changed while it was read"));
+    assert!(!job.out.exists());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use mhealth_dataset::keys::{Destruction, KeyFolder, Lock};
 use mhealth_dataset::verify;
 
 use crate::support::nights::{study, ROWS};
+use crate::support::pipes::pipe;
 use crate::support::World;
 
 fn arguments(world: &World, out: &str) -> Vec<String> {
@@ -323,13 +324,13 @@ fn a_program_that_is_killed_leaves_no_dataset() {
     verify(&world.path("out"), &world.trusted()).unwrap();
 }
 
-/// Begins an export, by a program that does this with hangups. It waits for an export that nobody writes, with the folder begun.
+/// Begins an export, by a program that does this with hangups. It waits for a report that nobody writes, with the folder begun: without
+/// flagged entries a report is read once, and may be a pipe.
 fn waiting(world: &World, hangups: &str) -> Child {
     world.write();
-    let export = world.path("dave.ndjson");
-    std::fs::remove_file(&export).unwrap();
-    let made = Command::new("mkfifo").arg(&export).status().unwrap();
-    assert!(made.success());
+    let audit = world.path("audit.json");
+    std::fs::remove_file(&audit).unwrap();
+    pipe(&audit);
     // Whoever runs the tests may ignore hangups.
     let mut child = Command::new("env")
         .args([hangups, env!("CARGO_BIN_EXE_mhealth-data")])
@@ -362,7 +363,7 @@ fn a_program_that_is_told_to_end_leaves_nothing_of_what_it_opened() {
         assert_eq!(ended.status.code(), Some(3), "{signal}");
         assert_eq!(last_line(&ended), "done=false error=interrupted");
         assert!(!world.path("out.unfinished").exists() && !world.path("out").exists());
-        std::fs::remove_file(world.path("dave.ndjson")).unwrap();
+        std::fs::remove_file(world.path("audit.json")).unwrap();
     }
 }
 

@@ -38,9 +38,9 @@ impl Haste {
         share.map_or(patience, |share| patience.min(share))
     }
 
-    /// Half of what is left, if the call has a deadline: what comes after has the other half.
+    /// Half of what is left, however little, if the call has a deadline: what comes after has the other half.
     pub(super) fn half(&self) -> Option<Duration> {
-        self.left().map(|left| (left / 2).max(LEAST))
+        self.left().map(|left| left / 2)
     }
 
     /// Whether a relay has had its share: a third of what was left when it began.
@@ -165,6 +165,9 @@ mod tests {
             assert_eq!(haste.is_used_up(seconds(second)), used_up, "{second}");
         }
         assert_eq!(haste.share(seconds(5)), seconds(5));
+        // What comes after half of a short call has time, too.
+        hand.0.store(59, Ordering::Relaxed);
+        assert_eq!(haste.half(), Some(Duration::from_millis(500)));
         // At the end there is a little for each.
         hand.0.store(60, Ordering::Relaxed);
         assert_eq!(haste.share(seconds(30)), LEAST);

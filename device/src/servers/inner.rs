@@ -122,10 +122,16 @@ impl<T: Transport> Inner<T> {
         })
     }
 
-    /// Whether none of the relays that the authentication server has named was of use when it was asked last.
-    pub(super) fn is_cut_off(&self) -> bool {
+    /// Whether to ask the authentication server where others are: none of the relays that it has named was of use when it was asked last.
+    /// Once, until one of them was tried again: its answer is of no use before that.
+    pub(super) fn seeks_relays(&self) -> bool {
         let relays = self.relays.lock();
-        relays.origin == Origin::Named && relays.known.iter().all(|relay| relay.has_failed())
+        if relays.origin != Origin::Named || !relays.known.iter().all(|relay| relay.has_failed()) {
+            return false;
+        }
+        let sought = relays.known.iter().map(|relay| relay.seek_others());
+        // All of them note it.
+        sought.fold(false, |any, one| any | one)
     }
 
     /// Waits until half of what is left of the call is over; for ever if it has no deadline.

@@ -157,7 +157,8 @@ impl<T: Transport> Chain for Servers<T> {
     }
 
     /// Gets a token of a device, with which the authentication server names the relays, unless it or somebody else did. When none that
-    /// it named is of use any more, it is asked where others are. If it does not say, the device goes on with those that it knows.
+    /// it named is of use any more, it is asked where others are, once until one of them was tried again. If it does not say, the device
+    /// goes on with those that it knows.
     async fn introduce(
         &self,
         device: DeviceId,
@@ -166,7 +167,7 @@ impl<T: Transport> Chain for Servers<T> {
         if !self.0.relays_are_named() {
             return Ok(self.0.token(device, key).await?.map(drop));
         }
-        if !self.0.is_cut_off() {
+        if !self.0.seeks_relays() {
             return Ok(Ok(()));
         }
         let asking = self.0.new_token(device, key);

@@ -42,6 +42,8 @@ struct Health {
     rests_until: Option<Moment>,
     /// Why it rests.
     fault: Option<ChainFault>,
+    /// Whether somebody was asked for others since it failed last.
+    others_sought: bool,
 }
 
 impl Relay {
@@ -113,12 +115,19 @@ impl Relay {
             tracing::debug!(%fault, ?wait, "left alone");
             health.rests_until = Some(now.after(wait));
             health.fault = Some(fault.clone());
+            health.others_sought = false;
         }
     }
 
     /// Whether it was of no use when it was asked last.
     pub(super) fn has_failed(&self) -> bool {
         self.health.lock().failures > 0
+    }
+
+    /// Notes that somebody is asked for others. Whether nobody was since it failed last.
+    pub(super) fn seek_others(&self) -> bool {
+        let mut health = self.health.lock();
+        !core::mem::replace(&mut health.others_sought, true)
     }
 
     /// Why it is left alone, or was last.

@@ -15,6 +15,10 @@ const LITTLE: Limits = Limits {
 const LOOP_FOR_EVER: &[u8] = &[0x03, 0x40, 0x0c, 0x00, 0x0b, 0x42, 0x00];
 const GROW_BY_30_000_PAGES: &[u8] = &[0x41, 0xb0, 0xea, 0x01, 0x40, 0x00, 0x1a, 0x42, 0x00];
 const FAIL: &[u8] = &[0x00];
+/// From the first argument, which is where the heap begins, down to 0.
+const COUNT_DOWN: &[u8] = &[
+    0x03, 0x40, 0x20, 0x00, 0x41, 0x01, 0x6b, 0x22, 0x00, 0x0d, 0x00, 0x0b,
+];
 /// Each with both arguments.
 const CALL_THE_NODE: &[u8] = &[0x20, 0x00, 0x20, 0x01, 0x10, 0x00];
 const CALL_ITSELF: &[u8] = &[0x20, 0x00, 0x20, 0x01, 0x10, 0x01];
@@ -44,6 +48,11 @@ fn import(name: &str, form: &[u8]) -> Vec<u8> {
 
 /// A runtime whose only function does this, with some data in its memory.
 fn runtime(does: &[u8], data: &[u8]) -> Vec<u8> {
+    with_tables(0, does, data)
+}
+
+/// The same with so many tables, each of one function.
+fn with_tables(tables: u8, does: &[u8], data: &[u8]) -> Vec<u8> {
     let imports = [
         vec![2],
         import("ext_storage_get_version_1", &[0x00, 0]),
@@ -62,6 +71,10 @@ fn runtime(does: &[u8], data: &[u8]) -> Vec<u8> {
         (1, vec![1, 0x60, 2, 0x7f, 0x7f, 1, 0x7e]),
         (2, imports.concat()),
         (3, vec![1, 0]),
+        (
+            4,
+            [&[tables][..], &[0x70_u8, 0x00, 1].repeat(tables.into())].concat(),
+        ),
         // The heap begins at 4,096.
         (6, vec![1, 0x7f, 0x00, 0x41, 0x80, 0x20, 0x0b]),
         (7, exports.concat()),
@@ -91,12 +104,17 @@ fn number(number: u64) -> Vec<u8> {
 
 /// A runtime that answers these bytes, whatever it is asked.
 fn answers(data: &[u8]) -> Vec<u8> {
-    let place = (data.len() as u64) << 32 | ANSWER as u64;
-    runtime(&number(place), data)
+    runtime(&number(place(data.len())), data)
+}
+
+/// What a function returns whose answer has this length.
+fn place(length: usize) -> u64 {
+    (length as u64) << 32 | ANSWER as u64
 }
 
 fn fault(code: &[u8]) -> CodeFault {
-    metadata_within(code, &LITTLE).expect_err("there is no metadata")
+    let (metadata, _) = metadata_within(code, &LITTLE);
+    metadata.expect_err("there is no metadata")
 }
 
 fn why(code: &[u8]) -> String {
@@ -110,10 +128,10 @@ fn why(code: &[u8]) -> String {
 fn what_a_code_answers_is_read_whether_it_is_packed_or_not() {
     let metadata = vec![109, 101, 116, 97];
     let code = answers(&Some(metadata.clone()).encode());
-    assert_eq!(metadata_within(&code, &LITTLE), Ok(metadata.clone()));
+    assert_eq!(metadata_within(&code, &LITTLE).0, Ok(metadata.clone()));
     let packed = compress_weakly(&code, CODE_BLOB_BOMB_LIMIT).expect("it is small");
     assert_ne!(packed, code);
-    assert_eq!(metadata_within(&packed, &LITTLE), Ok(metadata));
+    assert_eq!(metadata_within(&packed, &LITTLE).0, Ok(metadata));
     assert_eq!(
         fault(&packed[..packed.len() / 2]),
         CodeFault::NotUnpacked,
@@ -126,8 +144,16 @@ fn an_answer_that_is_no_metadata_is_said() {
     assert_eq!(fault(&answers(&[0])), CodeFault::OtherVersions);
     assert_eq!(fault(&answers(&[])), CodeFault::NoAnswer);
     assert_eq!(fault(&answers(&[1, 40, 1, 2])), CodeFault::NoAnswer);
-    let beyond = runtime(&number(u64::MAX), &[]);
+    let beyond = runtime(&number(4 << 32 | 0xffff_fff0), &[]);
     assert!(why(&beyond).contains("not in its memory"));
+}
+
+#[test]
+fn an_answer_that_is_too_long_is_not_copied() {
+    for length in [MOST_METADATA + 1, u32::MAX as usize] {
+        let long = runtime(&number(place(length)), &[]);
+        assert!(why(&long).contains("too long"), "{length}");
+    }
 }
 
 #[test]
@@ -172,4 +198,39 @@ fn a_code_gets_so_much_memory_and_no_more() {
     assert_eq!(fault(&grows), CodeFault::TooMuchMemory);
     let begins_large = module(&[(2, [vec![1], import("memory", &[0x02, 0x00, 60])].concat())]);
     assert_eq!(fault(&begins_large), CodeFault::TooMuchMemory);
+}
+
+#[test]
+fn a_code_gets_one_table_as_runtimes_have() {
+    let answer = Some(vec![109, 101, 116, 97]).encode();
+    let does = number(place(answer.len()));
+    let one = with_tables(1, &does, &answer);
+    assert!(metadata_within(&one, &LITTLE).0.is_ok());
+    let why = why(&with_tables(2, &does, &answer));
+    assert!(why.contains("too many tables"), "{why}");
+}
+
+#[test]
+fn the_steps_of_a_code_are_for_all_versions_that_it_is_asked_for() {
+    let none = [COUNT_DOWN, &number(place(1))].concat();
+    let none = runtime(&none, &[0]);
+    let (metadata, taken) = metadata_within(&none, &LITTLE);
+    assert_eq!(metadata, Err(CodeFault::OtherVersions));
+    assert!(taken > 2 * 4_096, "{taken}");
+    let less = Limits {
+        steps: taken - 1,
+        ..LITTLE
+    };
+    assert_eq!(metadata_within(&none, &less).0, Err(CodeFault::Endless));
+}
+
+#[test]
+fn the_codes_of_an_audit_have_so_many_steps_together() {
+    let (_, taken) = metadata_within(&runtime(LOOP_FOR_EVER, &[]), &LITTLE);
+    assert!((LITTLE.steps / 2..=LITTLE.steps).contains(&taken));
+    let code = answers(&Some(vec![109, 101, 116, 97]).encode());
+    let mut left = StepsLeft(2 * LEAST_STEPS);
+    assert!(left.metadata_of(&code).is_ok());
+    assert!(left.metadata_of(&runtime(FAIL, &[])).is_err());
+    assert_eq!(left.metadata_of(&code), Err(CodeFault::NoStepsLeft));
 }

@@ -182,6 +182,24 @@ async fn a_phone_asks_where_relays_are_when_none_that_it_knows_answers() {
 }
 
 #[tokio::test]
+async fn a_phone_that_is_cut_off_asks_where_relays_are_once_until_it_has_tried_one() {
+    let desk = Desk::new().await;
+    let phone = desk.enrolled().await;
+    phone.sync(LONG).await.expect("level");
+    seal(&phone, "night 1").expect("sealed");
+    let asked = || desk.office.received("/v1/token").len();
+    let before = asked();
+    // The only relay there is wants to be left alone for longer than these calls take.
+    let rest = Trouble::Refused(Code::Overloaded, Some(600));
+    desk.relay.trouble([rest]);
+    for times in [0, 1, 1, 1] {
+        let short = Duration::from_millis(500);
+        phone.sync(short).await.expect_err("it is left alone");
+        assert_eq!(asked() - before, times);
+    }
+}
+
+#[tokio::test]
 async fn a_retired_phone_whose_relays_are_gone_is_told_who_proves_it() {
     for started_again in [false, true] {
         let desk = Desk::new().await;

@@ -10,6 +10,7 @@ use anyhow::{ensure, Context, Result};
 use mhealth_chain_client::Account;
 use mhealth_testing::finality::{wait_until_final, PATIENCE, PROGRESS};
 use mhealth_testing::node::{Launch, Node};
+use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
 
 use super::cluster::{GUEST, SECOND};
@@ -131,13 +132,13 @@ async fn wrong_clock(site: &mut Site, fault: &Fault) -> Result<()> {
     site.cluster.stop(fault.victim)?;
     site.cluster.start_again(fault.victim, &wrapper).await?;
     // A library that cannot be loaded is a warning, and the clock is right.
-    let line = site.cluster.node(fault.victim).wait_for_log(STARTED);
-    let line = line.unwrap_or_default();
-    let off = seconds_off(&line, SystemTime::now());
+    let started = block_in_place(|| site.cluster.node(fault.victim).wait_for_log(STARTED));
+    let now = SystemTime::now();
     let go_on = site.cluster.finalise(&fault.others(), 2 * PROGRESS).await;
     site.cluster.stop(fault.victim)?;
     site.cluster.start_again(fault.victim, &[]).await?;
-    let is_off = off.is_some_and(|off| off.abs() >= LEAST_OFF);
+    let line = started.context("it did not start with a wrong clock")?;
+    let is_off = seconds_off(&line, now).is_some_and(|off| off.abs() >= LEAST_OFF);
     ensure!(is_off, "its clock was right: {line:?}");
     go_on
 }
