@@ -74,12 +74,12 @@ impl Part {
         self.measured.first()
     }
 
-    /// How many times as fast as PostgreSQL's set-based function.
-    pub(crate) fn ratio(&self, measured: &Measured) -> f64 {
+    /// How many times as fast as PostgreSQL's set-based function, where that was measured.
+    pub(crate) fn ratio(&self, measured: &Measured) -> Option<f64> {
         let mut all = self.measured.iter();
         let reference = Way::SET_BASED.name();
-        let reference = all.find(|measured| measured.system == reference);
-        reference.map_or(f64::NAN, |reference| measured.rate() / reference.rate())
+        let reference = all.find(|measured| measured.system == reference)?;
+        Some(measured.rate() / reference.rate())
     }
 
     /// How many times as fast as PostgreSQL doing the same work our node is: where runs are signed, with a server before it
@@ -145,15 +145,16 @@ impl Report {
                         span(latency.max)
                     )
                 });
+                let ratio = part.ratio(measured).map(|ratio| format!("{ratio:.2}"));
                 let bytes = measured.bytes_per_entry.map(|bytes| format!("{bytes:.0}"));
                 let discarded = measured.discarded.map(|count| count.to_string());
                 let _ = writeln!(
                     text,
-                    "| {} | {:.0} | {:.1} | {:.2} | {:.1} | {} | {} | {} | {} |",
+                    "| {} | {:.0} | {:.1} | {} | {:.1} | {} | {} | {} | {} |",
                     measured.system,
                     measured.rate(),
                     measured.microseconds(),
-                    part.ratio(measured),
+                    ratio.unwrap_or_default(),
                     measured.processor_per_million(),
                     bytes.unwrap_or_default(),
                     latency.unwrap_or_default(),
@@ -415,6 +416,8 @@ mod tests {
             table.contains("The same work: 1.50 times PostgreSQL."),
             "{table}"
         );
+        // Beside them no database was measured.
+        assert!(table.contains("| ours | 13500 | 74.1 |  |"), "{table}");
         assert!(table.contains("1 % with a wrong previous link"), "{table}");
         assert!(
             table.contains("0.90 of the rate without such runs."),
