@@ -40,6 +40,9 @@ const MOST_FUNCTIONS: usize = 1 << 20;
 /// Bytes of metadata, which takes many times as many once it is read. The real one has some hundred thousand.
 const MOST_METADATA: usize = 8 << 20;
 
+/// Bytes of why a code panicked that are told.
+const MOST_WORDS: usize = 200;
+
 /// Bytes of a page of memory, and how many pages it grows by at least.
 const PAGE: u64 = 64 << 10;
 const GROWTH: u64 = 64;
@@ -224,7 +227,24 @@ fn linker(
     linker.func_wrap("env", "ext_allocator_malloc_version_1", malloc)?;
     linker.func_wrap("env", "ext_allocator_free_version_1", |_: i32| ())?;
     linker.func_wrap("env", "ext_logging_max_level_version_1", || 0_i32)?;
+    linker.func_wrap("env", "ext_logging_log_version_1", panicked)?;
     Ok(linker)
+}
+
+/// Where nothing is to be logged, a runtime logs why it panicked.
+fn panicked(caller: Caller<'_, Host>, _level: i32, _target: i64, why: i64) -> Result<(), Error> {
+    let (address, length) = of_pair(why as u64);
+    let why = memory(&caller)?
+        .data(&caller)
+        .get(address..address + length.min(MOST_WORDS));
+    let why = String::from_utf8_lossy(why.unwrap_or_default());
+    let why = why.replace(char::is_control, " ");
+    Err(Error::new(format!("it panics: {why}")))
+}
+
+/// An address and a length, as runtimes and nodes give both in one number.
+fn of_pair(pair: u64) -> (usize, usize) {
+    (pair as u32 as usize, (pair >> 32) as usize)
 }
 
 fn malloc(caller: Caller<'_, Host>, size: i32) -> Result<i32, Error> {
@@ -232,11 +252,12 @@ fn malloc(caller: Caller<'_, Host>, size: i32) -> Result<i32, Error> {
     Ok(allocate(caller, u64::from(size as u32))? as i32)
 }
 
-/// The address of so many bytes that nobody has.
+/// The address of so many bytes that nobody has. They lie as a node's do: as many as a power of two, with eight before them that nobody
+/// uses. Metadata of FRAME's runtimes fails where pieces of memory lie side by side.
 fn allocate(mut context: impl AsContextMut<Data = Host>, size: u64) -> Result<u32, Error> {
-    let start = context.as_context().data().free;
+    let start = context.as_context().data().free + ALIGNMENT;
     let memory = memory(&context)?;
-    let end = start + size.next_multiple_of(ALIGNMENT);
+    let end = start + size.max(ALIGNMENT).next_power_of_two();
     let lacking = end.saturating_sub(memory.data_size(&context) as u64);
     if lacking > 0 {
         let pages = lacking.div_ceil(PAGE).next_multiple_of(GROWTH);
@@ -268,7 +289,7 @@ fn call(
     let memory = memory(&*store)?;
     memory.write(&mut *store, address as usize, argument)?;
     let answer = function.call(&mut *store, (address as i32, length as i32))? as u64;
-    let (address, length) = (answer as u32 as usize, (answer >> 32) as usize);
+    let (address, length) = of_pair(answer);
     if length > MOST_METADATA {
         return Err(Error::new("its answer is too long"));
     }

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::support::{
     answer, code_of, development_auditor_key, on_both_databases, problem, Phone, Running, Setting,
-    STUDY,
+    STUDY, USUAL,
 };
 use mhealth_server::Clock;
 
@@ -333,7 +333,8 @@ async fn who_knows_the_old_secret_opens_no_key_that_is_made_after_it_was_changed
     let revoked = owner.revoke("a thief has the machine", "operator", setting.clock.now());
     revoked.await.unwrap();
     assert!(thief.signing().await.is_err());
-    let setting = setting.restart(&["--key-secret=another"]).await;
+    let usual = [USUAL, &["--key-secret=another"]].concat();
+    let setting = setting.restart(&usual).await;
     let keys = key_set(&setting).await;
     assert_eq!(keys.keys.len(), 1);
     assert!(verified(&stolen, &keys).is_none());

@@ -316,7 +316,9 @@ async fn an_erased_participant_is_in_no_relays_files_and_the_evidence_stays() {
     assert!(said.contains("error[device_of_another]"), "{said}");
     assert_eq!(refused.status.code(), Some(3), "{said}");
     assert_eq!(site.participant().await.0, second, "the key is there");
-    // Without it the key is gone, and no relay takes the order, until the device is withdrawn.
+    // Without it, and in a folder that no export has told whose the devices are, the key is gone, and no relay takes the order, until
+    // the device is withdrawn.
+    std::fs::remove_file(site.keys().join("devices.ndjson")).expect("it is there");
     let stuck = site.erase_by(&[], &second, &named, &erasers);
     assert_eq!(stuck.status.code(), Some(2), "{}", text(&stuck));
     let wrong = ["--account-file", &account, "--wrong-device"];

@@ -202,7 +202,7 @@ fn a_code_gets_so_much_memory_and_no_more() {
 
 #[test]
 fn a_code_gets_one_table_as_runtimes_have() {
-    let answer = Some(vec![109, 101, 116, 97]).encode();
+    let answer = Some(vec![109_u8, 101, 116, 97]).encode();
     let does = number(place(answer.len()));
     let one = with_tables(1, &does, &answer);
     assert!(metadata_within(&one, &LITTLE).0.is_ok());
@@ -228,7 +228,7 @@ fn the_steps_of_a_code_are_for_all_versions_that_it_is_asked_for() {
 fn the_codes_of_an_audit_have_so_many_steps_together() {
     let (_, taken) = metadata_within(&runtime(LOOP_FOR_EVER, &[]), &LITTLE);
     assert!((LITTLE.steps / 2..=LITTLE.steps).contains(&taken));
-    let code = answers(&Some(vec![109, 101, 116, 97]).encode());
+    let code = answers(&Some(vec![109_u8, 101, 116, 97]).encode());
     let mut left = StepsLeft(2 * LEAST_STEPS);
     assert!(left.metadata_of(&code).is_ok());
     assert!(left.metadata_of(&runtime(FAIL, &[])).is_err());
