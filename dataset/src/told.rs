@@ -38,7 +38,7 @@ impl Told {
         let points = points.filter(|point| !point.is_null());
         let points: Vec<Value> = points.cloned().collect();
         let is_one = has_own_schemas(&night) && can_be(&night);
-        (is_one && points.iter().all(is_well_written)).then(|| Told {
+        (is_one && points.iter().all(is_well_written)).then_some(Told {
             participant: night.participant.0,
             night: night.night,
             sleep_records: night.sleep_records,
