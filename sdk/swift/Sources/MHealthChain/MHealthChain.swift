@@ -2662,8 +2662,8 @@ public struct PhoneStatus: Equatable, Hashable {
     public var lastFault: String?
     /**
      * What the person should do: `nothing`, `wait`, `enrol`, `ask_for_code`, `connect`, `set_clock`, `make_room`, `unlock`,
-     * `close_other`, `update_app`, `enrol_anew`, `hand_over` (what the two exports give), `tell_study`. `advice_sentence` has the
-     * words.
+     * `close_other`, `update_app`, `enrol_anew`, `hand_over` (what the two exports give), `handed_over` (they gave it; it is not
+     * registered), `tell_study`. `advice_sentence` has the words.
      */
     public var advice: String
 
@@ -2709,8 +2709,8 @@ public struct PhoneStatus: Equatable, Hashable {
          */lastFault: String?, 
         /**
          * What the person should do: `nothing`, `wait`, `enrol`, `ask_for_code`, `connect`, `set_clock`, `make_room`, `unlock`,
-         * `close_other`, `update_app`, `enrol_anew`, `hand_over` (what the two exports give), `tell_study`. `advice_sentence` has the
-         * words.
+         * `close_other`, `update_app`, `enrol_anew`, `hand_over` (what the two exports give), `handed_over` (they gave it; it is not
+         * registered), `tell_study`. `advice_sentence` has the words.
          */advice: String) {
         self.key = key
         self.study = study
