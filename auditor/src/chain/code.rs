@@ -252,12 +252,12 @@ fn malloc(caller: Caller<'_, Host>, size: i32) -> Result<i32, Error> {
     Ok(allocate(caller, u64::from(size as u32))? as i32)
 }
 
-/// The address of so many bytes that nobody has. They lie as a node's do: as many as a power of two, with eight before them that nobody
-/// uses. Metadata of FRAME's runtimes fails where pieces of memory lie side by side.
+/// The address of so many bytes that nobody has. Before them lie a node's eight bytes of its own: the allocator in a runtime (`sp-io`)
+/// writes into the last two of them how far it moved what it was given.
 fn allocate(mut context: impl AsContextMut<Data = Host>, size: u64) -> Result<u32, Error> {
     let start = context.as_context().data().free + ALIGNMENT;
     let memory = memory(&context)?;
-    let end = start + size.max(ALIGNMENT).next_power_of_two();
+    let end = start + size.next_multiple_of(ALIGNMENT);
     let lacking = end.saturating_sub(memory.data_size(&context) as u64);
     if lacking > 0 {
         let pages = lacking.div_ceil(PAGE).next_multiple_of(GROWTH);
