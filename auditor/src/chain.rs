@@ -101,7 +101,7 @@ pub async fn read(
         .ok_or(AuditError::NoSuchStudy(number))?;
     let (time, version) = state.time_and_version().await?;
     let mut steps = StepsLeft::all();
-    let runtime = Runtime::of(client, &target.header, version, &mut steps, scratch).await?;
+    let runtime = Runtime::of(client, &target.header, version, &mut steps).await?;
     let mut devices = state.devices(number, progress).await?;
     state.journal(&devices, scratch, progress).await?;
     name_predecessors(&state, &mut devices, scratch).await?;

@@ -15,7 +15,6 @@ const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS block (number INTEGER PRIMARY KEY, time INTEGER);
 CREATE TABLE IF NOT EXISTS header (number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS runtime (code BLOB PRIMARY KEY, metadata BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS stretch (
     device INTEGER NOT NULL, sequence INTEGER NOT NULL, parts BLOB NOT NULL,
     PRIMARY KEY (device, sequence)) WITHOUT ROWID;
@@ -199,22 +198,6 @@ impl Scratch {
             .0
             .prepare_cached("SELECT hash FROM header WHERE number = ?1")?;
         query.query_row([number], |row| row.get(0)).optional()
-    }
-
-    /// What the code with this hash gives as its metadata.
-    pub fn add_metadata(&self, code: &[u8; 32], metadata: &[u8]) -> Result<(), rusqlite::Error> {
-        let mut query = self
-            .0
-            .prepare_cached("INSERT OR REPLACE INTO runtime VALUES (?1, ?2)")?;
-        query.execute(params![code, metadata]).map(drop)
-    }
-
-    /// The metadata of the code with this hash, if it was executed.
-    pub fn metadata(&self, code: &[u8; 32]) -> Result<Option<Vec<u8>>, rusqlite::Error> {
-        let mut query = self
-            .0
-            .prepare_cached("SELECT metadata FROM runtime WHERE code = ?1")?;
-        query.query_row([code], |row| row.get(0)).optional()
     }
 
     /// When a block was made, if that is known.

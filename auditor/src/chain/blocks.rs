@@ -90,7 +90,7 @@ pub(super) async fn read(
     while let Some(read) = blocks.try_next().await? {
         so_far.go_on(&read)?;
         range.agrees_with(&read)?;
-        let brought = so_far.brought(client, &read, steps, scratch).await?;
+        let brought = so_far.brought(client, &read, steps).await?;
         let number = u64::from(read.header.number);
         progress(Progress::Blocks(
             number + 1 - range.first(),
@@ -281,7 +281,6 @@ impl SoFar {
         client: &ChainClient,
         read: &Read,
         steps: &mut StepsLeft,
-        scratch: &Scratch,
     ) -> Result<Vec<(u32, BroughtRun)>, AuditError> {
         let found = &mut self.found;
         let (body, happened) = match &read.content {
@@ -294,10 +293,7 @@ impl SoFar {
         };
         let version = happened.spec_version;
         let runtimes = &mut found.runtimes;
-        let reader = match runtimes
-            .reader(client, &read.header, version, steps, scratch)
-            .await
-        {
+        let reader = match runtimes.reader(client, &read.header, version, steps).await {
             Ok(reader) => reader,
             Err(AuditError::Chain(Error::StatePruned { .. })) => {
                 found.complete = false;

@@ -16,7 +16,6 @@ use super::code::StepsLeft;
 use super::proof::{header, Unproved, Word};
 use super::state::read_proof;
 use crate::error::AuditError;
-use crate::scratch::Scratch;
 
 /// An item of the state: its pallet and its name.
 type Item = (&'static str, &'static str);
@@ -74,7 +73,6 @@ impl Runtime {
         block: &Header,
         spec_version: u32,
         steps: &mut StepsLeft,
-        scratch: &Scratch,
     ) -> Result<Found, AuditError> {
         let before = match block.number {
             // What was there before all blocks is its own.
@@ -89,15 +87,9 @@ impl Runtime {
             what: "the runtime's code",
         })?;
         let hash = blake2_256(&code);
-        let metadata = match scratch.metadata(&hash)? {
-            Some(metadata) => metadata,
-            None => match execute(code, steps).await {
-                Ok(metadata) => {
-                    scratch.add_metadata(&hash, &metadata)?;
-                    metadata
-                }
-                Err(why) => return Ok(Err(why)),
-            },
+        let metadata = match execute(code, steps).await {
+            Ok(metadata) => metadata,
+            Err(why) => return Ok(Err(why)),
         };
         let runtime = match Runtime::by_metadata(hash, metadata, client.genesis_hash()).await {
             Ok(runtime) => runtime,
@@ -150,7 +142,8 @@ fn code_in(state: &State<'_>) -> Result<Vec<u8>, NotProved> {
     code.map(<[u8]>::to_vec).ok_or(NotProved)
 }
 
-/// Has a code give its metadata. That takes about a second, in which the connection to the node is served on.
+/// Has a code give its metadata. That takes hundredths of a second; a stranger's code may take much longer, and the connection to the
+/// node is served on meanwhile.
 async fn execute(code: Vec<u8>, steps: &mut StepsLeft) -> Result<Vec<u8>, String> {
     let mut left = *steps;
     let executed = apart(move || (left.metadata_of(&code), left)).await;
@@ -218,7 +211,6 @@ impl Runtimes {
         block: &Header,
         spec_version: u32,
         steps: &mut StepsLeft,
-        scratch: &Scratch,
     ) -> Result<BlockReader, AuditError> {
         let since = self.since(block.number);
         let made_it = |(from, found): &(u64, Found)| {
@@ -229,7 +221,7 @@ impl Runtimes {
             Some(present) => present,
             None => (
                 since,
-                Runtime::of(client, block, spec_version, steps, scratch).await?,
+                Runtime::of(client, block, spec_version, steps).await?,
             ),
         };
         match &self.present.insert(present).1 {
