@@ -31,7 +31,7 @@ const AMONG_OTHERS: f64 = 0.5;
 
 /// The same for a validator that is alone, as on a development chain. What is left is for the last batch, the storage
 /// root, and a database that keeps its readers waiting.
-const ALONE: f64 = 0.6;
+const ALONE: f64 = 0.7;
 
 /// A slot.
 const SLOT: Duration = Duration::from_millis(SLOT_MILLISECONDS);
@@ -48,7 +48,7 @@ impl Pace {
     const FULL: Self = Self(1_000);
 
     /// The share of a slot after which a proposal was so close to being thrown away that the next has to be shorter.
-    const LATE: f64 = 0.7;
+    const LATE: f64 = 0.8;
 
     /// The time that a late proposal leaves to the next, in thousandths of its own.
     const DECREASE: u32 = 750;

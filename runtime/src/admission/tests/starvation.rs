@@ -8,7 +8,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use frame_support::{assert_ok, dispatch::DispatchClass, weights::Weight};
+use frame_support::{
+    assert_ok,
+    dispatch::DispatchClass,
+    weights::{constants::WEIGHT_REF_TIME_PER_MILLIS, Weight},
+};
 use frame_system::BlockWeight;
 use pallet_client_hashchain::{Run, RunEntry, SuspensionReason};
 use proptest::prelude::*;
@@ -22,7 +26,7 @@ use super::{
     batch, batch_of, block, enrol, length, next_block, pool, run_of, HashchainCall, Sender,
 };
 use crate::{
-    limits::{MaxProposalWeight, RuntimeBlockWeights},
+    limits::{MaxProposalWeight, SLOT_MILLISECONDS},
     testing::development,
     BlockNumber, Consortium, Runtime, RuntimeCall, RuntimeOrigin, System, UncheckedExtrinsic,
 };
@@ -33,8 +37,8 @@ const POOL: u32 = 20 * 1024 * 1024;
 /// How often an author passes over what does not fit, before it ends the block.
 const PATIENCE: u32 = 8;
 
-/// A share of a block's weight that an author's clock gives it.
-const CLOCK: u64 = 2;
+/// What an author's clock gives it among others, in picoseconds: half of a slot, less a tenth.
+const CLOCK: u64 = SLOT_MILLISECONDS * WEIGHT_REF_TIME_PER_MILLIS / 20 * 9;
 
 /// Blocks within which a transaction of another role is included.
 const SOON: BlockNumber = 3;
@@ -87,7 +91,6 @@ impl Pool {
 
     /// Makes a block of what waits, and begins the next. Says whether this transaction was in it.
     fn author(&mut self, of: &crate::AccountId, nonce: u32) -> bool {
-        let limit = RuntimeBlockWeights::get().max_block.ref_time() / CLOCK;
         let mut passed_over = BTreeSet::new();
         let mut passes = 0;
         let mut gone = Vec::new();
@@ -117,7 +120,7 @@ impl Pool {
                 }
                 Err(_) => gone.push(place),
             }
-            if spent() > limit {
+            if spent() > CLOCK {
                 break;
             }
         }
