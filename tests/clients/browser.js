@@ -15,8 +15,9 @@ const PATIENCE = 180_000;
 const HTML = '<!doctype html><meta charset="utf-8"><title>light</title><script type="module" src="/page.js"></script>';
 
 /**
- * What the page reports of the head of a device, once that has so many entries; `task` is `{ specification, device, length }`.
- * Undefined, and the test skipped, on a machine without the browser.
+ * What the page reports of the head of a device, once that has so many entries; `task` is
+ * `{ specification, options, device, length }`, with options of smoldot. Undefined, and the test skipped, on a machine without
+ * the browser.
  */
 export async function inBrowser(t, task) {
   const browser = ['chromium', 'chromium-browser', 'google-chrome'].find(
@@ -36,7 +37,8 @@ export async function inBrowser(t, task) {
   const files = {
     '/': ['text/html', HTML],
     '/page.js': ['text/javascript', bundle.outputFiles[0].text],
-    '/task.json': ['application/json', JSON.stringify(task)],
+    // The page gives up first, because it can say how far it came.
+    '/task.json': ['application/json', JSON.stringify({ ...task, patience: PATIENCE - 20_000 })],
   };
   const folder = await mkdtemp(join(tmpdir(), 'mhealth-browser-'));
   let child, server;

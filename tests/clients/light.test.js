@@ -13,7 +13,7 @@ import { inBrowser } from './browser.js';
 import { accounts, newDevice } from './chain.js';
 import { ask, finalised, startLightClient, startNetwork } from './network.js';
 import { bring, enrol } from './people.js';
-import { assertSameHead } from './proof.js';
+import { assertProved, assertSameHead } from './proof.js';
 
 describe('smoldot as a light client', () => {
   let network, full, light, roles, device, head;
@@ -52,13 +52,29 @@ describe('smoldot as a light client', () => {
     await assert.rejects(bring(light.client, roles, unknown, [0]), /UnknownDevice/);
   });
 
-  test('in a browser it does the same over WebSocket', async (t) => {
-    const task = { specification: network.specification, device: device.id, length: device.length };
-    const answer = await inBrowser(t, task);
-    if (!answer) return;
+  /** Asserts that a page comes to this head in a final block of the nodes' chain. Returns what it opened for that. */
+  const assertSameInBrowser = async (t, specification, options) => {
+    const answer = await inBrowser(t, { specification, options, device: device.id, length: device.length });
+    if (!answer) return undefined;
+    const [node] = network.nodes;
     assert.equal(answer.head, head);
-    const hash = await ask(network.nodes[0].endpoint, 'chain_getBlockHash', answer.block);
-    assert.equal(answer.hash, hash);
+    assert.equal(answer.hash, await ask(node.endpoint, 'chain_getBlockHash', answer.block));
+    await assertProved({ node, device, head });
+    return answer.opened;
+  };
+
+  test('in a browser it does the same over WebSocket', async (t) => {
+    const opened = await assertSameInBrowser(t, network.specification, { forbidWebRtc: true });
+    if (!opened) return;
+    assert.ok(opened.WebSocket > 0);
+    assert.equal(opened.RTCPeerConnection, 0);
+  });
+
+  test('in a browser it does the same over WebRTC alone, with no proxy and no certificate of anybody', async (t) => {
+    const opened = await assertSameInBrowser(t, network.overWebRtc, { forbidWs: true, forbidWss: true });
+    if (!opened) return;
+    assert.ok(opened.RTCPeerConnection > 0);
+    assert.equal(opened.WebSocket, 0);
   });
 });
 

@@ -28,9 +28,16 @@ export async function ask(endpoint, method, ...params) {
   return result;
 }
 
+/** The one of a node's addresses that is of this kind. */
+function reachedBy(kind, addresses) {
+  const address = addresses.find((each) => each.includes(kind));
+  if (!address) throw new Error(`the node has no address with ${kind}: ${addresses}`);
+  return address;
+}
+
 /**
  * Starts them. `nodes` have an endpoint and `stop` each; `specification` is for light clients: the raw one, with all four as
- * nodes to begin at, over WebSocket.
+ * nodes to begin at, over WebSocket. `overWebRtc` is the same with their addresses for WebRTC.
  */
 export async function startNetwork() {
   const folder = await mkdtemp(join(tmpdir(), 'mhealth-network-'));
@@ -40,23 +47,26 @@ export async function startNetwork() {
     await rm(folder, { recursive: true, force: true });
   };
   try {
-    const addresses = [];
+    const webSocket = [];
+    const webRtc = [];
     for (const [index, name] of VALIDATORS.entries()) {
-      const known = addresses.flatMap((address) => ['--bootnodes', address]);
+      const known = webSocket.flatMap((address) => ['--bootnodes', address]);
       const node = await launch(
         '--chain', 'local', '--validator', `--${name}`, '--base-path', join(folder, name), '--no-mdns',
         '--node-key', (index + 1).toString(16).padStart(64, '0'), '--listen-addr', '/ip4/127.0.0.1/tcp/0/ws',
-        '--runtime-cache', join(folder, 'runtime'), ...known,
+        '--listen-addr', '/ip4/127.0.0.1/udp/0/webrtc-direct', '--runtime-cache', join(folder, 'runtime'), ...known,
       );
       nodes.push(node);
       const listens = await ask(node.endpoint, 'system_localListenAddresses');
-      addresses.push(listens.find((address) => address.includes('/ws')));
+      webSocket.push(reachedBy('/ws/', listens));
+      webRtc.push(reachedBy('/webrtc-direct/certhash/', listens));
     }
     const exported = await promisify(execFile)(
       binary(), ['export-chain-spec', '--chain', 'local', '--raw'], { maxBuffer: 64 << 20 },
     );
-    const specification = JSON.stringify({ ...JSON.parse(exported.stdout), bootNodes: addresses });
-    return { nodes, specification, stop };
+    const raw = JSON.parse(exported.stdout);
+    const beginningAt = (bootNodes) => JSON.stringify({ ...raw, bootNodes });
+    return { nodes, specification: beginningAt(webSocket), overWebRtc: beginningAt(webRtc), stop };
   } catch (error) {
     await stop();
     throw error;
