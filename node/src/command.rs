@@ -122,7 +122,25 @@ fn run_node(cli: &Cli) -> sc_cli::Result<()> {
         gossip: cli.gossip(),
         runtime_cache: cli.runtime_cache(runner.config()).map_err(unfit)?,
     };
-    runner.run_node_until_exit(|config| async move { start(config, choices) })
+    let serves_browsers = serves_browsers(cli);
+    runner.run_node_until_exit(|mut config| async move {
+        if !serves_browsers {
+            config.network.remove_webrtc_addresses();
+        }
+        start(config, choices)
+    })
+}
+
+/// Whether the node listens for browsers, by WebRTC: only where it is told to.
+///
+/// `sc-cli` has every node listen that is no validator. But one datagram of a stranger begins a connection, and litep2p 0.15 does not
+/// bound how many are beginning.
+fn serves_browsers(cli: &Cli) -> bool {
+    let network = &cli.run.network_params;
+    let public = |address: &sc_network::Multiaddr| address.to_string().contains("/webrtc-direct");
+    network.force_enable_webrtc
+        || !network.listen_addr.is_empty()
+        || network.public_addr.iter().any(public)
 }
 
 /// The header of the checkpoint that the node begins at, if one is given.

@@ -105,12 +105,18 @@ impl Launch {
     /// Runs it in a network namespace, where it listens at the address of that place. It serves everybody there all that it
     /// can, so nobody else may reach the place.
     pub fn inside(mut self, place: Place) -> Self {
-        let listens = |argument: &OsString| argument.to_string_lossy().starts_with("--listen-addr");
-        self.arguments.retain(|argument| !listens(argument));
+        self = self.listening_as_usual();
         let listen = format!("--listen-addr=/ip4/{}/tcp/{PLACE_PORT}", place.address);
         self.place = Some(place);
         self.arg(listen)
             .args(["--unsafe-rpc-external", "--rpc-cors=all"])
+    }
+
+    /// Listens where a node does that is told nothing.
+    pub fn listening_as_usual(mut self) -> Self {
+        let listens = |argument: &OsString| argument.to_string_lossy().starts_with("--listen-addr");
+        self.arguments.retain(|argument| !listens(argument));
+        self
     }
 
     /// Whether GRANDPA proves what is final. Under `--sealing` blocks are final without it.

@@ -8,10 +8,15 @@ use mhealth_testing::rpc::JsonRpc;
 
 const LISTEN: &str = "--listen-addr=/ip4/127.0.0.1/udp/0/webrtc-direct";
 
+/// Where a node listens for others.
+async fn addresses(node: &Node) -> Result<Vec<String>> {
+    let client = JsonRpc::connect(&node.url()).await?;
+    client.request("system_localListenAddresses", &[]).await
+}
+
 /// What the address says of the node behind its port: the certificate's hash, and who the node is.
 async fn identity(node: &Node) -> Result<String> {
-    let client = JsonRpc::connect(&node.url()).await?;
-    let addresses: Vec<String> = client.request("system_localListenAddresses", &[]).await?;
+    let addresses = addresses(node).await?;
     let identity = addresses
         .iter()
         .find_map(|address| address.split_once("/webrtc-direct/"));
@@ -28,6 +33,25 @@ async fn the_address_for_browsers_names_the_same_certificate_after_a_restart() {
     node.stop().expect("it stops");
     node.start_again().expect("it starts");
     assert_eq!(identity(&node).await.expect("it listens"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_listens_for_browsers_only_when_it_is_told_to() {
+    let for_browsers = async |launch: Launch| {
+        let node = launch.start().expect("it starts");
+        let addresses = addresses(&node).await.expect("it answers");
+        assert!(!addresses.is_empty(), "it listens nowhere");
+        let has = |address: &String| address.contains("/webrtc-direct");
+        addresses.iter().any(has)
+    };
+    // Not a validator, at a free port.
+    let launch = || {
+        let launch = Launch::bare().listening_as_usual();
+        launch.arg("--chain=local").arg("--port=0")
+    };
+
+    assert!(!for_browsers(launch()).await);
+    assert!(for_browsers(launch().arg("--force-enable-webrtc")).await);
 }
 
 #[test]
