@@ -300,7 +300,7 @@ pub(crate) struct Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{Plan, Spread, SINGLE_RUNS};
+    use crate::plan::{Plan, Spread, SINGLE_RUNS};
     use crate::SIGNED;
 
     /// Blocks are full for more than a minute, of enrolments first and then of runs: by weight, by length or by the author's
@@ -320,6 +320,7 @@ mod tests {
             spread: Spread::Uniform,
             wrong_percent: 0.0,
             bad_percent: 0.0,
+            bad_in_turn: false,
         };
         let file = phones.write(&plan, &folder.path().join("entries"))?;
 

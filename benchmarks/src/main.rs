@@ -9,6 +9,7 @@ mod generator;
 mod growth;
 mod ladder;
 mod measured;
+mod plan;
 mod postgres;
 mod report;
 mod shapes;
@@ -25,13 +26,15 @@ use std::sync::Arc;
 use anyhow::{ensure, Result};
 use clap::Parser;
 use mhealth_testing::topology::{PAPER_STUDY as PAPER, SIGNED_STUDY as SIGNED};
+use pallet_client_hashchain::run_checks::GROUP;
 
 use crate::chain::Chain;
 use crate::direct::Direct;
 use crate::ladder::Step;
+use crate::plan::{Plan, Spread, SINGLE_RUNS};
 use crate::postgres::{Check, Form, Way};
 use crate::report::{Part, Report};
-use crate::workload::{EntryFile, Phones, Plan, Spread, SINGLE_RUNS};
+use crate::workload::{EntryFile, Phones};
 
 /// As in the node, whose client this program has inside.
 #[cfg(target_os = "linux")]
@@ -217,6 +220,7 @@ async fn run(options: &Options) -> Result<()> {
             spread: options.spread,
             wrong_percent: options.wrong,
             bad_percent: 0.0,
+            bad_in_turn: false,
         };
         let phones = &mut phones[usize::from(!kind.signed())];
         let heads = phones.heads();
@@ -245,12 +249,7 @@ async fn run(options: &Options) -> Result<()> {
         if kind != Kind::Signed || options.rate.is_some() || options.wrong > 0.0 {
             continue;
         }
-        for (wrong_percent, bad_percent) in [(1.0, 0.0), (0.0, 1.0)] {
-            let spoiled = Plan {
-                wrong_percent,
-                bad_percent,
-                ..plan
-            };
+        for spoiled in spoil(plan, options.quick) {
             let file = begin(&mut report, phones, spoiled, &path)?;
             report.keep(chain.measure(OURS, &file, None).await?);
             if let Some(direct) = &mut direct {
@@ -269,6 +268,7 @@ async fn run(options: &Options) -> Result<()> {
             spread: options.spread,
             wrong_percent: 0.0,
             bad_percent: 0.0,
+            bad_in_turn: false,
         };
         say(format_args!("one entry at a time\n"));
         let path = folder.path().join("alone");
@@ -285,6 +285,29 @@ async fn run(options: &Options) -> Result<()> {
     }
     say(format_args!("{}\n", report.last_line()?));
     Ok(())
+}
+
+/// The same with some runs among the others that are to be refused.
+fn spoil(plan: Plan, quick: bool) -> Vec<Plan> {
+    let mut plans = vec![
+        Plan {
+            wrong_percent: 1.0,
+            ..plan
+        },
+        Plan {
+            bad_percent: 1.0,
+            ..plan
+        },
+    ];
+    if !quick {
+        // The fewest with which the node has to check every signature by itself.
+        plans.push(Plan {
+            bad_percent: 100.0 / GROUP as f64,
+            bad_in_turn: true,
+            ..plan
+        });
+    }
+    plans
 }
 
 /// Makes an entry file, and a part of the report for it.
