@@ -2,6 +2,7 @@
 
 //! Measures what an entry costs, on mHealth Chain and beside it. `scripts/bench` runs it.
 
+mod author;
 mod chain;
 mod direct;
 mod extrinsic;
