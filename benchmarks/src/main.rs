@@ -12,6 +12,7 @@ mod ladder;
 mod measured;
 mod plan;
 mod postgres;
+mod prepared;
 mod report;
 mod shapes;
 mod signatures;
@@ -24,8 +25,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 use clap::Parser;
+use hashchain::StudyId;
 use mhealth_testing::topology::{PAPER_STUDY as PAPER, SIGNED_STUDY as SIGNED};
 use pallet_client_hashchain::run_checks::GROUP;
 
@@ -141,6 +143,13 @@ impl Kind {
         self != Kind::Paper
     }
 
+    fn study(self) -> StudyId {
+        match self.signed() {
+            true => SIGNED,
+            false => PAPER,
+        }
+    }
+
     fn run(self) -> usize {
         match self {
             Kind::Sixteen => 16,
@@ -190,28 +199,29 @@ async fn run(options: &Options) -> Result<()> {
         true => 15,
         false => 60,
     });
-    let mut chain = Chain::start(options.network, options.states).await?;
+    let kinds: Vec<Kind> = Kind::ALL
+        .into_iter()
+        .filter(|kind| options.only.is_none_or(|only| only == *kind))
+        .collect();
+    let mut studies = vec![SIGNED, PAPER];
+    studies.retain(|study| kinds.iter().any(|kind| kind.study() == *study));
+    say(format_args!("enrolling {devices} devices in each study\n"));
+    let (mut chain, mut phones) =
+        Chain::start(options.network, options.states, &studies, devices).await?;
     let mut direct = match options.quick || options.network {
         true => None,
         false => Some(Direct::new(folder.path())?),
     };
-    say(format_args!("enrolling {devices} devices in each study\n"));
-    let mut phones: Vec<Phones> = Vec::new();
-    for study in [SIGNED, PAPER] {
-        let enrolled = chain.enrol(study, devices).await?;
-        if let Some(direct) = &mut direct {
-            ensure!(
-                direct.genesis() == chain.genesis(),
-                "the two begin with different blocks"
-            );
-            direct.enrol(study, &enrolled)?;
+    if let Some(direct) = &mut direct {
+        ensure!(
+            direct.genesis() == chain.genesis(),
+            "the two begin with different blocks"
+        );
+        for (study, phones) in studies.iter().zip(&phones) {
+            direct.enrol(*study, phones)?;
         }
-        phones.push(enrolled);
     }
     let mut report = Report::new(devices, options.rate);
-    let kinds = Kind::ALL
-        .into_iter()
-        .filter(|kind| options.only.is_none_or(|only| only == *kind));
     for kind in kinds {
         let plan = Plan {
             run: kind.run(),
@@ -223,7 +233,8 @@ async fn run(options: &Options) -> Result<()> {
             bad_percent: 0.0,
             bad_in_turn: false,
         };
-        let phones = &mut phones[usize::from(!kind.signed())];
+        let place = studies.iter().position(|study| *study == kind.study());
+        let phones = &mut phones[place.context("a kind without devices")?];
         let heads = phones.heads();
         let keys = Arc::new(phones.keys());
         let path = folder.path().join("entries");
@@ -263,7 +274,7 @@ async fn run(options: &Options) -> Result<()> {
     if options.rate.is_none() {
         let plan = Plan {
             run: 1,
-            signed: true,
+            signed: studies[0] == SIGNED,
             entries: ALONE,
             batch: 1,
             spread: options.spread,

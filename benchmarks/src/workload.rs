@@ -89,19 +89,19 @@ impl Phones {
     }
 
     /// The devices' public keys, secret commitments and proofs for this server, in the order in which they enrol.
-    pub(crate) fn enrolments<'a>(
-        &'a self,
+    pub(crate) fn enrolments(
+        &self,
         study: StudyId,
         chain: [u8; 32],
-        server: &'a [u8; 32],
-    ) -> impl Iterator<Item = ([u8; 32], H256, [u8; 64])> + 'a {
+        server: [u8; 32],
+    ) -> impl Iterator<Item = ([u8; 32], H256, [u8; 64])> + '_ {
         self.phones.iter().map(move |phone| {
             let key = phone.key.verifying_key().to_bytes();
             let commitment = secret_commitment::<Native>(&phone.secret);
             let message = key_proof_message(&KeyProof {
                 chain: &chain,
                 study,
-                server,
+                server: &server,
                 device_key: &key,
                 predecessor: None,
                 secret_commitment: &commitment,
@@ -129,6 +129,11 @@ impl Phones {
         numbered
             .map(|(number, phone)| (number, phone.sealer.sequence(), phone.sealer.head()))
             .collect()
+    }
+
+    /// The device with the highest number.
+    pub(crate) fn last(&self) -> DeviceId {
+        DeviceId(self.first + self.len() - 1)
     }
 
     /// The link that each device began with.
