@@ -5,24 +5,26 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, bail, ensure, Context, Result};
-use hashchain::{DeviceId, StudyId};
+use anyhow::{bail, ensure, Context, Result};
+use hashchain::StudyId;
 use mhealth_chain_client::ChainClient;
 use mhealth_testing::node::{Launch, Node, VALIDATORS};
 use mhealth_testing::rpc::JsonRpc;
 use serde::Serialize;
-use sp_keyring::Sr25519Keyring::{Charlie, Dave, Eve};
+use sp_keyring::Sr25519Keyring::{Dave, Eve};
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use crate::extrinsic::{enrolments, send, Signer, ENROLMENTS};
+use crate::extrinsic::Signer;
 use crate::generator::{Generator, LOOK};
 use crate::measured::{Latency, Measured};
+use crate::prepared::Prepared;
 use crate::say;
 use crate::tally::{follow, Tally};
 use crate::usage;
 use crate::workload::{EntryFile, Phones, RELAYS};
 
-/// Without a finalised batch for so long, something is broken.
+/// Without a finalised batch, or any progress, for so long, something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A chain with Aura and GRANDPA, and a block every two seconds.
@@ -33,17 +35,24 @@ pub(crate) struct Chain {
     others: Vec<Node>,
     client: ChainClient,
     rpc: JsonRpc,
-    office: Signer,
     /// None while a measurement has them.
     relays: Option<[Signer; RELAYS]>,
-    devices: u32,
     discarded: HashSet<String>,
+    /// The first node's folder, which goes when the node is gone.
+    _base: TempDir,
 }
 
 impl Chain {
     /// Starts a development chain, which has one validator, or the local one with all of its four. Nodes keep so many states,
-    /// or as many as they keep unless told otherwise.
-    pub(crate) async fn start(network: bool, states: Option<u32>) -> Result<Self> {
+    /// or as many as they keep unless told otherwise. So many devices of each of these studies are enrolled before the first
+    /// node starts; the others begin with nothing and fetch that.
+    pub(crate) async fn start(
+        network: bool,
+        states: Option<u32>,
+        studies: &[StudyId],
+        devices: u32,
+    ) -> Result<(Self, Vec<Phones>)> {
+        let prepared = Prepared::new(network, states, studies, devices)?;
         let spacious = |launch: Launch| {
             let launch = launch
                 .arg("--pool-limit=65536")
@@ -57,7 +66,7 @@ impl Chain {
             false => Launch::consensus(),
             true => Launch::local(0),
         };
-        let node = spacious(first).start()?;
+        let node = spacious(first).base_path(prepared.base.path()).start()?;
         let mut others = Vec::new();
         if network {
             let first = format!("--bootnodes={}", node.address().await?);
@@ -68,16 +77,27 @@ impl Chain {
         let client = ChainClient::connect(&node.url()).await?;
         let rpc = JsonRpc::connect(&node.url()).await?;
         let genesis = client.genesis_hash().0;
-        Ok(Chain {
+        let mut chain = Chain {
             node,
             others,
             client,
             rpc,
-            office: Signer::new(Charlie, genesis),
             relays: Some([Dave, Eve].map(|relay| Signer::new(relay, genesis))),
-            devices: 0,
             discarded: HashSet::new(),
-        })
+            _base: prepared.base,
+        };
+        let best = chain.client.best_block().await?.number;
+        ensure!(
+            genesis == prepared.genesis && best >= prepared.blocks,
+            "the node does not go on from the block {} that was prepared:\n{}",
+            prepared.blocks,
+            chain.log()
+        );
+        chain.wait_until_final(best).await?;
+        chain.ensure_enrolled(&prepared.phones).await?;
+        // Those of now do not belong to a measurement; they are printed.
+        chain.look_for_discarded();
+        Ok((chain, prepared.phones))
     }
 
     /// Hash of the chain's first block, to which every device's hashchain commits.
@@ -85,43 +105,28 @@ impl Chain {
         self.client.genesis_hash().0
     }
 
-    /// Makes and enrols devices of a study.
-    pub(crate) async fn enrol(&mut self, study: StudyId, count: u32) -> Result<Phones> {
-        let phones = Phones::new(self.genesis(), study, self.devices, count);
-        let calls: Vec<_> = enrolments(study, &self.office, &phones).collect();
-        for some in calls.chunks(ENROLMENTS) {
-            for call in some {
-                let transaction = self.office.call(call);
-                send(&self.client, &transaction).await?;
-            }
-            self.await_office().await?;
+    /// Waits until all nodes have this final block.
+    async fn wait_until_final(&self, goal: u64) -> Result<()> {
+        let mut nodes = Vec::new();
+        for node in self.nodes() {
+            nodes.push((node, ChainClient::connect(&node.url()).await?));
         }
-        // Those of now do not belong to a measurement; they are printed.
-        self.look_for_discarded();
-        self.devices += count;
-        let last = DeviceId(self.devices - 1);
-        let head = self.client.head(last).await?;
-        let head =
-            head.ok_or_else(|| anyhow!("device {last} is not there:\n{}", self.node.log()))?;
-        ensure!(
-            head.hash == phones.link_0(last),
-            "the chain numbers devices in another order"
-        );
-        Ok(phones)
+        wait_until_final(&nodes, goal).await
     }
 
-    /// Waits until what the office has sent is final.
-    async fn await_office(&self) -> Result<()> {
-        let office = mhealth_chain_client::AccountId32(*self.office.account().as_ref());
-        let deadline = Instant::now() + PATIENCE * 60;
-        loop {
-            let (_, view) = self.client.at_finalised().await?;
-            if view.nonce(&office).await? == u64::from(self.office.nonce) {
-                return Ok(());
-            }
-            ensure!(Instant::now() < deadline, "the devices were not enrolled");
-            tokio::time::sleep(Duration::from_millis(200)).await;
+    /// Asks the node for the last device of each study.
+    async fn ensure_enrolled(&self, phones: &[Phones]) -> Result<()> {
+        for phones in phones {
+            let last = phones.last();
+            let head = self.client.head(last).await?;
+            let head =
+                head.with_context(|| format!("device {last} is not there:\n{}", self.log()))?;
+            ensure!(
+                head.hash == phones.link_0(last),
+                "the chain numbers devices in another order"
+            );
         }
+        Ok(())
     }
 
     /// Sends the batches of a file, at a rate or as fast as they are taken, and waits until all are final.
@@ -233,22 +238,7 @@ impl Chain {
             .arg(format!("--bootnodes={address}"))
             .start()?;
         let client = ChainClient::connect(&second.url()).await?;
-        let mut last = (0, Instant::now());
-        loop {
-            let number = client.finalised().await?.number;
-            if number >= goal {
-                break;
-            }
-            if number > last.0 {
-                last = (number, Instant::now());
-            }
-            ensure!(
-                last.1.elapsed() < PATIENCE,
-                "the second node stopped at {number}:\n{}",
-                second.log()
-            );
-            tokio::time::sleep(LOOK).await;
-        }
+        wait_until_final(&[(&second, client)], goal).await?;
         Ok(Sync {
             blocks: goal,
             entries,
@@ -282,6 +272,39 @@ impl Chain {
     }
 }
 
+/// Waits until each of these nodes has this final block, for as long as any of them goes on.
+async fn wait_until_final(nodes: &[(&Node, ChainClient)], goal: u64) -> Result<()> {
+    let mut last = (0, Instant::now());
+    loop {
+        let mut lowest = goal;
+        let mut reached = 0;
+        for (_, client) in nodes {
+            let number = client.finalised().await?.number;
+            lowest = lowest.min(number);
+            // Of the blocks that a node fetches, many may become final at once, long after they came.
+            reached += number.min(goal) + client.best_block().await?.number.min(goal);
+        }
+        if lowest == goal {
+            return Ok(());
+        }
+        if reached > last.0 {
+            last = (reached, Instant::now());
+        }
+        ensure!(
+            last.1.elapsed() < PATIENCE,
+            "a node has {lowest} as its last final block, and does not come to {goal}:\n{}",
+            last_words(nodes)
+        );
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The end of the nodes' logs.
+fn last_words(nodes: &[(&Node, ChainClient)]) -> String {
+    let words = nodes.iter().map(|(node, _)| node.last_words());
+    words.collect::<Vec<_>>().join("\n\n")
+}
+
 /// What it took a second node to have the whole chain.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Sync {
@@ -300,28 +323,27 @@ pub(crate) struct Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{Plan, Spread, SINGLE_RUNS};
+    use crate::plan::{Plan, Spread, SINGLE_RUNS};
     use crate::SIGNED;
 
-    /// Blocks are full for more than a minute, of enrolments first and then of runs: by weight, by length or by the author's
-    /// clock.
+    /// Blocks are full of runs for more than a minute: by weight, by length or by the author's clock.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_full_block_is_never_too_late() -> Result<()> {
-        const FULL_BLOCKS: usize = 12;
+        const FULL_BLOCKS: usize = 30;
         let folder = tempfile::tempdir()?;
-        let mut chain = Chain::start(false, None).await?;
-        // The most work an entry.
-        let mut phones = chain.enrol(SIGNED, 20_000).await?;
+        let (mut chain, mut phones) = Chain::start(false, None, &[SIGNED], 20_000).await?;
+        // The most work an entry. The weights let a block have some 60,000 of them.
         let plan = Plan {
             run: 1,
             signed: true,
-            entries: 1_500_000,
+            entries: 2_250_000,
             batch: SINGLE_RUNS,
             spread: Spread::Uniform,
             wrong_percent: 0.0,
             bad_percent: 0.0,
+            bad_in_turn: false,
         };
-        let file = phones.write(&plan, &folder.path().join("entries"))?;
+        let file = phones[0].write(&plan, &folder.path().join("entries"))?;
 
         let measured = chain.measure("full", &file, None).await?;
 

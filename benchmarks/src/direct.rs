@@ -7,47 +7,27 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, bail, ensure, Context, Result};
-use codec::{Decode, Encode};
+use anyhow::{bail, ensure, Context, Result};
+use codec::Decode;
 use frame_system::{BlockWeight, ConsumedWeight};
 use hashchain::StudyId;
 use mhealth_runtime::limits::{SESSION, SLOT_MILLISECONDS};
-use mhealth_runtime::opaque::Block;
-use mhealth_runtime::{
-    HostFunctions, Runtime, RuntimeApi, RuntimeCall, UncheckedExtrinsic, WASM_BINARY,
-};
-use sc_block_builder::BlockBuilderBuilder;
-use sc_chain_spec::{GenesisBlockBuilder, GenesisConfigBuilderRuntimeCaller};
-use sc_client_api::execution_extensions::ExecutionExtensions;
-use sc_client_api::{Finalizer, HeaderBackend, StorageProvider};
-use sc_client_db::{BlocksPruning, DatabaseSettings, DatabaseSource, PruningMode};
-use sc_consensus::{
-    BlockImport, BlockImportParams, ForkChoiceStrategy, StateAction, StorageChanges,
-};
-use sc_executor::WasmExecutor;
-use sp_blockchain::{ApplyExtrinsicFailed, Error as ChainError};
+use mhealth_runtime::{Runtime, RuntimeCall};
+use sc_client_api::{HeaderBackend, StorageProvider};
+use sc_consensus::StateAction;
 use sp_consensus::BlockOrigin;
-use sp_consensus_aura::{digests::CompatibleDigestItem, sr25519::AuthoritySignature};
 use sp_core::{storage::StorageKey, H256};
+use sp_genesis_builder::DEV_RUNTIME_PRESET;
 use sp_keyring::Sr25519Keyring::{Charlie, Dave, Eve};
-use sp_runtime::traits::Block as _;
-use sp_runtime::{Digest, DigestItem, OpaqueExtrinsic};
 
+use crate::author::{finalise, open, Author, Client, STATES};
 use crate::extrinsic::{enrolments, Signer};
 use crate::measured::Measured;
 use crate::usage;
 use crate::workload::{EntryFile, Phones, RELAYS};
 
-type Executor = WasmExecutor<HostFunctions>;
-type Client = sc_service::TFullClient<Block, RuntimeApi, Executor>;
-
-/// As much as a node gives the cache of the trie unless it is told otherwise (`node/src/cli.rs`).
-const TRIE_CACHE: usize = 256 << 20;
-/// Time of the first block, in milliseconds since 1970.
+/// Time before the first block, in milliseconds since 1970. Nobody looks at a clock here.
 const BEGINNING: u64 = 1_800_000_000_000;
-
-/// How many blocks' states a node keeps unless it is told otherwise.
-const STATES: u32 = 256;
 
 /// Processor seconds within a second with which the databases count as being at rest.
 const AT_REST: f64 = 0.05;
@@ -63,7 +43,7 @@ pub(crate) struct Direct {
 
 /// Two clients: one makes blocks, the other imports them, as a second validator does.
 struct Clients {
-    author: Arc<Client>,
+    author: Author,
     importer: Arc<Client>,
     made: Effort,
     imported: Effort,
@@ -100,12 +80,15 @@ impl Direct {
         let folder = tempfile::Builder::new()
             .prefix("direct-")
             .tempdir_in(folder)?;
-        let author = client(&folder.path().join("author"))?;
-        let genesis = author.info().genesis_hash.0;
+        let path = |name: &str| folder.path().join(name);
+        let before = BEGINNING / SLOT_MILLISECONDS;
+        let author = Author::open(&path("author"), DEV_RUNTIME_PRESET, STATES, before)?;
+        let (importer, _) = open(&path("importer"), DEV_RUNTIME_PRESET, STATES)?;
+        let genesis = author.genesis();
         Ok(Direct {
             clients: Clients {
-                importer: client(&folder.path().join("importer"))?,
                 author,
+                importer,
                 made: Effort::default(),
                 imported: Effort::default(),
                 proposed_seconds: 0.0,
@@ -118,7 +101,7 @@ impl Direct {
 
     /// Hash of the first block.
     pub(crate) fn genesis(&self) -> [u8; 32] {
-        self.clients.author.info().genesis_hash.0
+        self.clients.author.genesis()
     }
 
     /// The account of the authentication server.
@@ -139,8 +122,8 @@ impl Direct {
     /// A block with these transactions and no others.
     pub(crate) fn alone(&mut self, transactions: Vec<Vec<u8>>) -> Result<Alone> {
         let clients = &mut self.clients;
-        let next = clients.author.info().best_number + 1;
-        if next.is_multiple_of(SESSION) {
+        let (last, _) = clients.author.best();
+        if (last + 1).is_multiple_of(SESSION) {
             clients.block(&mut std::iter::empty().peekable())?;
         }
         (clients.made, clients.imported, clients.proposed_seconds) = Default::default();
@@ -186,7 +169,7 @@ impl Clients {
     ) -> Result<Registered> {
         (self.made, self.imported, self.proposed_seconds) = Default::default();
         let disk = self.disk()?;
-        let before = self.author.info().best_number;
+        let (before, _) = self.author.best();
         let mut bytes = 0;
         let counted = transactions.inspect(|transaction| {
             bytes += transaction.as_ref().map_or(0, Vec::len);
@@ -212,7 +195,7 @@ impl Clients {
             made: of("Pallet alone: blocks made", &self.made),
             imported: of("Pallet alone: blocks imported", &self.imported),
             proposed_seconds: self.proposed_seconds,
-            blocks: self.author.info().best_number - before,
+            blocks: self.author.best().0 - before,
             bytes,
         })
     }
@@ -227,66 +210,26 @@ impl Clients {
         &mut self,
         transactions: &mut std::iter::Peekable<impl Iterator<Item = Result<Vec<u8>>>>,
     ) -> Result<()> {
-        let parent = self.author.info();
-        let number = parent.best_number + 1;
-        let slot = BEGINNING / SLOT_MILLISECONDS + u64::from(number);
-        let digest =
-            <DigestItem as CompatibleDigestItem<AuthoritySignature>>::aura_pre_digest(slot.into());
         let began = Watch::start()?;
-        let mut builder = BlockBuilderBuilder::new(&*self.author)
-            .on_parent_block(parent.best_hash)
-            .with_parent_block_number(parent.best_number)
-            .with_inherent_digests(Digest { logs: vec![digest] })
-            .build()?;
-        builder.push(opaque(&time(slot * SLOT_MILLISECONDS).encode())?)?;
-        // The session pallet takes the whole of a block in which a session begins.
-        while !number.is_multiple_of(SESSION) {
-            let Some(transaction) = transactions.peek() else {
-                break;
-            };
-            let transaction = match transaction {
-                Ok(bytes) => opaque(bytes)?,
-                Err(error) => bail!("the entry file: {error}"),
-            };
-            match builder.push(transaction) {
-                Ok(()) => drop(transactions.next()),
-                Err(ChainError::ApplyExtrinsicFailed(ApplyExtrinsicFailed::Validity(refused)))
-                    if refused.exhausted_resources() =>
-                {
-                    break;
-                }
-                Err(error) => bail!("a transaction was refused: {error}"),
-            }
-        }
-        let built = builder.build()?;
+        let proposal = self.author.propose(transactions)?;
         self.proposed_seconds += began.seconds();
-        let (header, body) = built.block.deconstruct();
-        let changes = StateAction::ApplyChanges(StorageChanges::Changes(built.storage_changes));
-        import(
-            &self.author,
-            BlockOrigin::Own,
-            header.clone(),
-            body.clone(),
-            changes,
-        )?;
+        let block = self.author.keep(proposal)?;
         began.stop(&mut self.made)?;
 
         let began = Watch::start()?;
-        import(
+        block.import(
             &self.importer,
             BlockOrigin::NetworkBroadcast,
-            header,
-            body,
             StateAction::Execute,
         )?;
         began.stop(&mut self.imported)?;
-        let best = self.author.info().best_hash;
+        let (_, best) = self.author.best();
         ensure!(
             best == self.importer.info().best_hash,
             "the clients disagree"
         );
-        for client in [&self.author, &self.importer] {
-            client.finalize_block(best, None, true)?;
+        for client in [&self.author.client, &self.importer] {
+            finalise(client, best)?;
         }
         let charged = self.charged(best)?;
         self.made.charged_seconds += charged;
@@ -297,7 +240,7 @@ impl Clients {
     /// Seconds that the runtime has charged a block for, by its weights.
     fn charged(&self, block: H256) -> Result<f64> {
         let key = StorageKey(BlockWeight::<Runtime>::hashed_key().to_vec());
-        let weight = self.author.storage(block, &key)?;
+        let weight = self.author.client.storage(block, &key)?;
         let weight = weight.context("a block has no weight")?;
         let weight = ConsumedWeight::decode(&mut &weight.0[..])?;
         // Picoseconds.
@@ -354,68 +297,4 @@ pub(crate) fn rest() -> Result<()> {
         }
     }
     bail!("the databases have not come to rest within {PATIENCE} s")
-}
-
-fn client(folder: &Path) -> Result<Arc<Client>> {
-    let backend = sc_service::new_db_backend(DatabaseSettings {
-        trie_cache_maximum_size: Some(TRIE_CACHE),
-        state_pruning: Some(PruningMode::blocks_pruning(STATES)),
-        source: DatabaseSource::ParityDb {
-            path: folder.to_path_buf(),
-        },
-        blocks_pruning: BlocksPruning::KeepAll,
-        pruning_filters: Vec::new(),
-        metrics_registry: None,
-    })?;
-    let executor = Executor::builder().build();
-    let code = WASM_BINARY.context("the benchmark needs the Wasm runtime")?;
-    let caller = GenesisConfigBuilderRuntimeCaller::<HostFunctions>::new(code);
-    let preset = caller
-        .get_named_preset(Some(&sp_genesis_builder::DEV_RUNTIME_PRESET.to_string()))
-        .map_err(|error| anyhow!("the preset: {error}"))?;
-    let mut storage = caller
-        .get_storage_for_patch(preset)
-        .map_err(|error| anyhow!("the genesis: {error}"))?;
-    storage.top.insert(
-        sp_core::storage::well_known_keys::CODE.to_vec(),
-        code.to_vec(),
-    );
-    let genesis = GenesisBlockBuilder::new(&storage, true, backend.clone(), executor.clone())?;
-    let extensions = ExecutionExtensions::new(None, Arc::new(executor.clone()));
-    let client = sc_service::new_client(
-        backend,
-        executor,
-        genesis,
-        Default::default(),
-        Default::default(),
-        extensions,
-        Box::new(sp_core::testing::TaskExecutor::new()),
-        None,
-        None,
-        Default::default(),
-    )?;
-    Ok(Arc::new(client))
-}
-
-fn import(
-    client: &Arc<Client>,
-    origin: BlockOrigin,
-    header: mhealth_runtime::Header,
-    body: Vec<OpaqueExtrinsic>,
-    state: StateAction<Block>,
-) -> Result<()> {
-    let mut block = BlockImportParams::new(origin, header);
-    block.body = Some(body);
-    block.state_action = state;
-    block.fork_choice = Some(ForkChoiceStrategy::LongestChain);
-    futures::executor::block_on(client.import_block(block))?;
-    Ok(())
-}
-
-fn time(now: u64) -> UncheckedExtrinsic {
-    UncheckedExtrinsic::new_bare(RuntimeCall::Timestamp(pallet_timestamp::Call::set { now }))
-}
-
-fn opaque(bytes: &[u8]) -> Result<OpaqueExtrinsic> {
-    Ok(OpaqueExtrinsic::decode(&mut &bytes[..])?)
 }

@@ -15,9 +15,6 @@ use sp_runtime::MultiAddress;
 
 use crate::workload::{Phones, ESCROW, PARTICIPANT};
 
-/// Devices that enrol before the next ones are sent: fewer than a node's pool holds.
-pub(crate) const ENROLMENTS: usize = 4_096;
-
 /// An account, and how many transactions it has signed.
 pub(crate) struct Signer {
     pair: sr25519::Pair,
@@ -107,10 +104,11 @@ impl Signer {
 /// Calls that enrol the devices of a study, in order.
 pub(crate) fn enrolments<'a>(
     study: StudyId,
-    office: &'a Signer,
+    office: &Signer,
     phones: &'a Phones,
 ) -> impl Iterator<Item = RuntimeCall> + 'a {
-    let proved = phones.enrolments(study, office.genesis(), office.account().as_ref());
+    let server = office.account().clone().into();
+    let proved = phones.enrolments(study, office.genesis(), server);
     proved.map(move |(key, secret_commitment, key_proof)| {
         RuntimeCall::ClientHashchain(pallet_client_hashchain::Call::enrol {
             study: study.0,

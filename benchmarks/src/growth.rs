@@ -8,8 +8,9 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::direct::{Direct, Registered};
+use crate::plan::{policy, Plan, Spread, SINGLE_RUNS};
 use crate::report::replace_between;
-use crate::workload::{policy, Phones, Plan, Spread, SINGLE_RUNS};
+use crate::workload::Phones;
 use crate::{say, PAPER, SIGNED};
 
 /// Numbers of devices of each study that are measured.
@@ -69,6 +70,7 @@ pub(crate) fn run(devices: Option<u32>, publish: Option<&Path>) -> Result<()> {
                 spread,
                 wrong_percent: 0.0,
                 bad_percent: 0.0,
+                bad_in_turn: false,
             };
             let phones = &mut phones[usize::from(signed)];
             let file = phones.write(&plan, &folder.path().join("entries"))?;

@@ -2,6 +2,7 @@
 
 //! Measures what an entry costs, on mHealth Chain and beside it. `scripts/bench` runs it.
 
+mod author;
 mod chain;
 mod direct;
 mod extrinsic;
@@ -9,7 +10,9 @@ mod generator;
 mod growth;
 mod ladder;
 mod measured;
+mod plan;
 mod postgres;
+mod prepared;
 mod report;
 mod shapes;
 mod signatures;
@@ -22,16 +25,19 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 use clap::Parser;
+use hashchain::StudyId;
 use mhealth_testing::topology::{PAPER_STUDY as PAPER, SIGNED_STUDY as SIGNED};
+use pallet_client_hashchain::run_checks::GROUP;
 
 use crate::chain::Chain;
 use crate::direct::Direct;
 use crate::ladder::Step;
+use crate::plan::{Plan, Spread, SINGLE_RUNS};
 use crate::postgres::{Check, Form, Way};
 use crate::report::{Part, Report};
-use crate::workload::{EntryFile, Phones, Plan, Spread, SINGLE_RUNS};
+use crate::workload::{EntryFile, Phones};
 
 /// As in the node, whose client this program has inside.
 #[cfg(target_os = "linux")]
@@ -137,6 +143,13 @@ impl Kind {
         self != Kind::Paper
     }
 
+    fn study(self) -> StudyId {
+        match self.signed() {
+            true => SIGNED,
+            false => PAPER,
+        }
+    }
+
     fn run(self) -> usize {
         match self {
             Kind::Sixteen => 16,
@@ -186,28 +199,29 @@ async fn run(options: &Options) -> Result<()> {
         true => 15,
         false => 60,
     });
-    let mut chain = Chain::start(options.network, options.states).await?;
+    let kinds: Vec<Kind> = Kind::ALL
+        .into_iter()
+        .filter(|kind| options.only.is_none_or(|only| only == *kind))
+        .collect();
+    let mut studies = vec![SIGNED, PAPER];
+    studies.retain(|study| kinds.iter().any(|kind| kind.study() == *study));
+    say(format_args!("enrolling {devices} devices in each study\n"));
+    let (mut chain, mut phones) =
+        Chain::start(options.network, options.states, &studies, devices).await?;
     let mut direct = match options.quick || options.network {
         true => None,
         false => Some(Direct::new(folder.path())?),
     };
-    say(format_args!("enrolling {devices} devices in each study\n"));
-    let mut phones: Vec<Phones> = Vec::new();
-    for study in [SIGNED, PAPER] {
-        let enrolled = chain.enrol(study, devices).await?;
-        if let Some(direct) = &mut direct {
-            ensure!(
-                direct.genesis() == chain.genesis(),
-                "the two begin with different blocks"
-            );
-            direct.enrol(study, &enrolled)?;
+    if let Some(direct) = &mut direct {
+        ensure!(
+            direct.genesis() == chain.genesis(),
+            "the two begin with different blocks"
+        );
+        for (study, phones) in studies.iter().zip(&phones) {
+            direct.enrol(*study, phones)?;
         }
-        phones.push(enrolled);
     }
     let mut report = Report::new(devices, options.rate);
-    let kinds = Kind::ALL
-        .into_iter()
-        .filter(|kind| options.only.is_none_or(|only| only == *kind));
     for kind in kinds {
         let plan = Plan {
             run: kind.run(),
@@ -217,8 +231,10 @@ async fn run(options: &Options) -> Result<()> {
             spread: options.spread,
             wrong_percent: options.wrong,
             bad_percent: 0.0,
+            bad_in_turn: false,
         };
-        let phones = &mut phones[usize::from(!kind.signed())];
+        let place = studies.iter().position(|study| *study == kind.study());
+        let phones = &mut phones[place.context("a kind without devices")?];
         let heads = phones.heads();
         let keys = Arc::new(phones.keys());
         let path = folder.path().join("entries");
@@ -245,12 +261,7 @@ async fn run(options: &Options) -> Result<()> {
         if kind != Kind::Signed || options.rate.is_some() || options.wrong > 0.0 {
             continue;
         }
-        for (wrong_percent, bad_percent) in [(1.0, 0.0), (0.0, 1.0)] {
-            let spoiled = Plan {
-                wrong_percent,
-                bad_percent,
-                ..plan
-            };
+        for spoiled in spoil(plan, options.quick) {
             let file = begin(&mut report, phones, spoiled, &path)?;
             report.keep(chain.measure(OURS, &file, None).await?);
             if let Some(direct) = &mut direct {
@@ -263,12 +274,13 @@ async fn run(options: &Options) -> Result<()> {
     if options.rate.is_none() {
         let plan = Plan {
             run: 1,
-            signed: true,
+            signed: studies[0] == SIGNED,
             entries: ALONE,
             batch: 1,
             spread: options.spread,
             wrong_percent: 0.0,
             bad_percent: 0.0,
+            bad_in_turn: false,
         };
         say(format_args!("one entry at a time\n"));
         let path = folder.path().join("alone");
@@ -285,6 +297,29 @@ async fn run(options: &Options) -> Result<()> {
     }
     say(format_args!("{}\n", report.last_line()?));
     Ok(())
+}
+
+/// The same with some runs among the others that are to be refused.
+fn spoil(plan: Plan, quick: bool) -> Vec<Plan> {
+    let mut plans = vec![
+        Plan {
+            wrong_percent: 1.0,
+            ..plan
+        },
+        Plan {
+            bad_percent: 1.0,
+            ..plan
+        },
+    ];
+    if !quick {
+        // The fewest with which the node has to check every signature by itself.
+        plans.push(Plan {
+            bad_percent: 100.0 / GROUP as f64,
+            bad_in_turn: true,
+            ..plan
+        });
+    }
+    plans
 }
 
 /// Makes an entry file, and a part of the report for it.

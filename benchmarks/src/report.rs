@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use crate::chain::Sync;
 use crate::measured::{Latency, Measured};
+use crate::plan::Plan;
 use crate::postgres::{Check, Way};
 use crate::say;
-use crate::workload::{EntryFile, Plan};
+use crate::workload::EntryFile;
 
 /// Where the tables stand in the page that they are published in.
 const MARKS: [&str; 2] = ["<!-- scripts/bench -->", "<!-- /scripts/bench -->"];
@@ -340,7 +341,7 @@ fn span(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::Spread;
+    use crate::plan::Spread;
 
     fn measured(system: &str, entries: usize) -> Measured {
         Measured {
@@ -360,6 +361,7 @@ mod tests {
             spread: Spread::Uniform,
             wrong_percent,
             bad_percent: 0.0,
+            bad_in_turn: false,
         };
         Part {
             plan,

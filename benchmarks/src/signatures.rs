@@ -55,8 +55,11 @@ pub(crate) fn keep_valid(runs: &mut Vec<Run>, keys: &Keys, together: bool) -> Re
 
 #[cfg(test)]
 mod tests {
+    use pallet_client_hashchain::run_checks::GROUP;
+
     use super::*;
-    use crate::workload::{Phones, Plan, Spread};
+    use crate::plan::{Plan, Spread};
+    use crate::workload::Phones;
     use crate::SIGNED as STUDY;
 
     #[test]
@@ -72,6 +75,7 @@ mod tests {
             spread: Spread::Uniform,
             wrong_percent: 0.0,
             bad_percent: 10.0,
+            bad_in_turn: false,
         };
         let file = phones.write(&plan, &folder.path().join("entries"))?;
         assert!(file.wrong > 0);
@@ -88,6 +92,33 @@ mod tests {
         unsigned.iter_mut().for_each(|run| run.signature = None);
         keep_valid(&mut unsigned, &keys, true)?;
         assert_eq!(unsigned, []);
+        Ok(())
+    }
+
+    #[test]
+    fn bad_signatures_in_turn_spoil_each_group_that_is_checked_together() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let mut phones = Phones::new([7; 32], STUDY, 100, 400);
+        let keys = phones.keys();
+        let plan = Plan {
+            run: 1,
+            signed: true,
+            entries: 256,
+            batch: 64,
+            spread: Spread::Uniform,
+            wrong_percent: 0.0,
+            bad_percent: 100.0 / GROUP as f64,
+            bad_in_turn: true,
+        };
+        let file = phones.write(&plan, &folder.path().join("entries"))?;
+        assert_eq!((file.entries, file.wrong), (256, 256 / GROUP));
+        for runs in file.runs()? {
+            for group in runs?.chunks(GROUP) {
+                let mut group = group.to_vec();
+                keep_valid(&mut group, &keys, true)?;
+                assert_eq!(group.len(), GROUP - 1);
+            }
+        }
         Ok(())
     }
 }

@@ -22,8 +22,9 @@ use mhealth_runtime::genesis::DEVELOPMENT_AUDITOR_KEY;
 use pallet_client_hashchain::{Run, RunEntry};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde::Serialize;
 use sp_core::H256;
+
+use crate::plan::{Fault, Plan, Spread};
 
 /// Relays that bring the entries.
 pub(crate) const RELAYS: usize = 2;
@@ -33,87 +34,6 @@ const NEIGHBOURS: u32 = 32;
 pub(crate) const ESCROW: [u8; 81] = [1; 81];
 /// What it stores as the digest of a participant's key.
 pub(crate) const PARTICIPANT: [u8; 32] = [2; 32];
-
-/// Runs of 1 in a batch. A transaction declares the worst that its runs can cost, and what it declares has to fit into what is
-/// left of a block, so many runs leave more of it empty.
-pub(crate) const SINGLE_RUNS: usize = 512;
-
-/// Which device writes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Spread {
-    /// Every device is as likely as any other, and none writes twice in a batch.
-    Uniform,
-    /// Devices write in the order of their numbers, so that neighbours, whose heads share a storage value, do it together.
-    Neighbours,
-    /// The device of rank `r` writes in proportion to `1 / r`.
-    Zipf,
-}
-
-/// What to register.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Plan {
-    /// Entries of a run.
-    pub(crate) run: usize,
-    /// Whether every run carries its device's signature.
-    pub(crate) signed: bool,
-    /// How many entries to make, those with a wrong link included.
-    pub(crate) entries: usize,
-    /// Entries of a batch.
-    pub(crate) batch: usize,
-    /// Which devices write.
-    pub(crate) spread: Spread,
-    /// How many runs of a hundred name a wrong previous link.
-    pub(crate) wrong_percent: f64,
-    /// How many runs of a hundred go on from the right link, and carry a signature of their device over another one.
-    pub(crate) bad_percent: f64,
-}
-
-/// What is the matter with a run.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    WrongLink,
-    BadSignature,
-}
-
-impl Plan {
-    /// What the run is called in tables.
-    pub(crate) fn name(&self) -> String {
-        format!("{}, runs of {}", self.policy(), self.run)
-    }
-
-    /// The same, with who writes, and what is wrong.
-    pub(crate) fn title(&self) -> String {
-        let mut title = format!("{}, {:?}", self.name(), self.spread);
-        for (percent, what) in [
-            (self.wrong_percent, "with a wrong previous link"),
-            (self.bad_percent, "with a bad signature"),
-        ] {
-            if percent > 0.0 {
-                title += &format!(", {percent} % {what}");
-            }
-        }
-        title
-    }
-
-    /// Whether some runs are to be refused.
-    pub(crate) fn is_spoiled(&self) -> bool {
-        self.wrong_percent + self.bad_percent > 0.0
-    }
-
-    /// Policy of the study in which it is.
-    pub(crate) fn policy(&self) -> &'static str {
-        policy(self.signed)
-    }
-}
-
-/// Policy of a study that asks for signatures, or of one that does not.
-pub(crate) fn policy(signed: bool) -> &'static str {
-    match signed {
-        true => "DeviceSigned",
-        false => "HashchainOnly",
-    }
-}
 
 /// A device: its key, its secret and how far its hashchain has come.
 pub(crate) struct Phone {
@@ -169,19 +89,19 @@ impl Phones {
     }
 
     /// The devices' public keys, secret commitments and proofs for this server, in the order in which they enrol.
-    pub(crate) fn enrolments<'a>(
-        &'a self,
+    pub(crate) fn enrolments(
+        &self,
         study: StudyId,
         chain: [u8; 32],
-        server: &'a [u8; 32],
-    ) -> impl Iterator<Item = ([u8; 32], H256, [u8; 64])> + 'a {
+        server: [u8; 32],
+    ) -> impl Iterator<Item = ([u8; 32], H256, [u8; 64])> + '_ {
         self.phones.iter().map(move |phone| {
             let key = phone.key.verifying_key().to_bytes();
             let commitment = secret_commitment::<Native>(&phone.secret);
             let message = key_proof_message(&KeyProof {
                 chain: &chain,
                 study,
-                server,
+                server: &server,
                 device_key: &key,
                 predecessor: None,
                 secret_commitment: &commitment,
@@ -209,6 +129,11 @@ impl Phones {
         numbered
             .map(|(number, phone)| (number, phone.sealer.sequence(), phone.sealer.head()))
             .collect()
+    }
+
+    /// The device with the highest number.
+    pub(crate) fn last(&self) -> DeviceId {
+        DeviceId(self.first + self.len() - 1)
     }
 
     /// The link that each device began with.
@@ -246,14 +171,8 @@ impl Phones {
                 if forged.contains(&device) || (!fresh && plan.spread != Spread::Zipf) {
                     continue;
                 }
-                let fault = match self.rng.random_range(0.0..100.0) {
-                    _ if !fresh => None,
-                    chance if chance < plan.wrong_percent => Some(Fault::WrongLink),
-                    chance if chance < plan.wrong_percent + plan.bad_percent => {
-                        Some(Fault::BadSignature)
-                    }
-                    _ => None,
-                };
+                let drawn = self.rng.random_range(0.0..100.0);
+                let fault = plan.fault(batch.len(), drawn).filter(|_| fresh);
                 let run = self.run(device, plan, fault);
                 made.entries += run.entries.len();
                 if fault.is_some() {

@@ -14,6 +14,7 @@ mod metrics;
 mod reports;
 mod runtime_cache;
 mod sealing;
+mod state_first;
 mod witness;
 
 use std::time::Duration;

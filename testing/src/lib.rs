@@ -13,6 +13,7 @@ pub mod finality;
 pub mod front;
 pub mod handset;
 pub mod http;
+pub mod joining;
 mod log;
 pub mod login_provider;
 pub mod member;

@@ -222,6 +222,7 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
     );
 
     a_new_node_begins_at_the_checkpoint(&alice, &chain, checkpoint, folder.path()).await;
+    a_node_that_executes_nothing_stops_before_the_change(&alice, &chain).await;
 }
 
 /// Without finality a change is seen by those who look at the best block, and by nobody else.
@@ -339,4 +340,14 @@ async fn a_new_node_begins_at_the_checkpoint(
     until("the new node follows", follows).await;
     let same = node.chain.block_hash(target.number).await;
     assert_eq!(same.expect("it answers"), Some(target.hash));
+}
+
+/// Nobody votes on such a change, so whoever does not execute the decision must not believe a header.
+async fn a_node_that_executes_nothing_stops_before_the_change(alice: &Validator, chain: &str) {
+    let address = alice.node.address().await.expect("it listens");
+    let newcomer = Launch::bare().args([chain, "--sync=fast", "--bootnodes", &address]);
+    let newcomer = newcomer.start().expect("it starts");
+    let refused = newcomer.wait_for_log("changes the authorities by force");
+    let refused = refused.expect("it says so");
+    assert!(refused.contains("--sync full"), "{refused}");
 }

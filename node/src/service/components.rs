@@ -13,8 +13,8 @@ use sc_service::{config::ExecutorConfiguration, Configuration, KeystoreContainer
 use sp_consensus_aura::{sr25519::AuthorityPair, SlotDuration};
 
 use super::{
-    Consensus, FullBackend, FullClient, FullSelectChain, GrandpaBlockImport, GrandpaLink,
-    RuntimeCache, JUSTIFICATION_PERIOD,
+    state_first::StateFirst, Consensus, FullBackend, FullClient, FullSelectChain,
+    GrandpaBlockImport, GrandpaLink, RuntimeCache, JUSTIFICATION_PERIOD,
 };
 
 /// The parts of a node, before they are connected.
@@ -114,7 +114,7 @@ fn aura_queue(
     let slot_duration = sc_consensus_aura::slot_duration(&*client)?;
     let queue = sc_consensus_aura::import_queue::<AuthorityPair, _, _, _, _, _>(
         ImportQueueParams {
-            block_import: grandpa_block_import.clone(),
+            block_import: StateFirst::new(grandpa_block_import.clone(), client.clone(), config),
             justification_import: Some(Box::new(grandpa_block_import.clone())),
             client,
             create_inherent_data_providers: move |_, ()| async move { Ok(inherent_data(slot_duration)) },

@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     RelayMoves,
     /// A new node joins by warp sync.
     JoinWarp,
+    /// A new node joins by state sync: it takes all blocks, and executes none before the state of a final one is there.
+    JoinState,
     /// An account of every role floods the chain.
     Flood,
     /// The keys of a validator are on a second node.
@@ -123,7 +125,7 @@ impl fmt::Display for Fault {
             Kind::WrongClock => write!(f, ", validator {victim} by {} s", self.off),
             Kind::Lossy => write!(f, ", validator {victim}, {} %", self.loss),
             Kind::Equivocate => write!(f, ", validator {TWIN}"),
-            Kind::StopNone | Kind::JoinWarp | Kind::Flood => Ok(()),
+            Kind::StopNone | Kind::JoinWarp | Kind::JoinState | Kind::Flood => Ok(()),
             _ => write!(f, ", validator {victim}"),
         }
     }

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{ensure, Context, Result};
-use mhealth_chain_client::Account;
-use mhealth_testing::finality::{wait_until_final, PATIENCE, PROGRESS};
+use mhealth_chain_client::{Account, ChainClient};
+use mhealth_testing::finality::{wait_until_final, PROGRESS};
+use mhealth_testing::joining::serves_like;
 use mhealth_testing::node::{Launch, Node};
 use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
@@ -116,6 +117,7 @@ pub(crate) async fn strike(site: &mut Site, fault: &Fault) -> Result<String> {
         Kind::WrongClock => wrong_clock(site, fault).await?,
         Kind::RelayMoves => relay_moves(site, fault).await?,
         Kind::JoinWarp => return join(site, "--sync=warp").await,
+        Kind::JoinState => return join(site, "--sync=fast").await,
         Kind::Flood => return flooded(site, fault).await,
         Kind::Equivocate => return equivocate(site).await,
     }
@@ -169,41 +171,27 @@ async fn relay_moves(site: &mut Site, fault: &Fault) -> Result<()> {
     grown
 }
 
-/// A node without a database joins, follows, and has the state.
+/// A node without a database joins, serves as the validators do, and goes on following them.
 async fn join(site: &Site, sync: &str) -> Result<String> {
     let start = Instant::now();
     let launch = Launch::bare().args(["--chain=local", sync]);
     let guest = site.cluster.launch(launch, GUEST).await?;
     site.cluster.welcome(&guest).await?;
-    let goal = site.cluster.highest().await? + PROGRESS;
-    wait_until_final(&guest, goal).await?;
+    let near = near_to(&guest).await?;
+    let (new, old) = (client(&near.websocket_url()).await?, site.chain(0).await?);
+    follow(site, &guest, &new, &old).await?;
     let took = start.elapsed();
-    same_journal(site, &guest).await?;
-    Ok(format!("followed after {} s", took.as_secs()))
+    follow(site, &guest, &new, &old).await?;
+    Ok(format!("served after {} s", took.as_secs()))
 }
 
-/// Waits until a new node has the state of its last final block, which comes after the headers, and makes sure that it is the
-/// validators' block with the validators' journal.
-async fn same_journal(site: &Site, guest: &Node) -> Result<()> {
-    let near = near_to(guest).await?;
-    let (new, old) = (client(&near.websocket_url()).await?, site.chain(0).await?);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let block = new.finalised().await?;
-        let length = async { new.at(block.hash).await?.journal_length().await };
-        match length.await {
-            Ok(length) => {
-                wait_until_final(site.cluster.node(0), block.number).await?;
-                let same = old.block_hash(block.number).await?;
-                ensure!(same == Some(block.hash), "it follows another chain");
-                let known = old.at(block.hash).await?.journal_length().await?;
-                ensure!(length == known, "journals differ: {length}, {known}");
-                return Ok(());
-            }
-            Err(error) if Instant::now() > deadline => return Err(error.into()),
-            Err(_) => sleep(Duration::from_millis(500)).await,
-        }
-    }
+/// Waits until a new node has followed the validators for some blocks more, and serves as the first of them does.
+async fn follow(site: &Site, guest: &Node, new: &ChainClient, old: &ChainClient) -> Result<()> {
+    let goal = site.cluster.highest().await? + PROGRESS;
+    wait_until_final(guest, goal).await?;
+    let served = serves_like(new, old).await;
+    served.with_context(|| guest.last_words())?;
+    Ok(())
 }
 
 /// Every role floods the node of a validator, and entries of honest phones come to the chain all the same.
