@@ -28,7 +28,9 @@ async fn a_new_node_serves_devices_whether_it_executed_all_blocks_or_fetched_a_s
     let brought = alice.relay().submit_and_wait(run).await;
     brought.expect("registered");
     let address = alice.node.address().await.expect("it listens");
-    wait_until_final(&alice.node, OLD).await.expect("it goes on");
+    wait_until_final(&alice.node, OLD)
+        .await
+        .expect("it goes on");
     for way in ["--sync=fast", "--sync=full"] {
         let newcomer = Launch::bare().args(["--chain=dev", way, "--bootnodes", &address]);
         let newcomer = Setting::start(newcomer).await;

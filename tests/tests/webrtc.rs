@@ -11,9 +11,7 @@ const LISTEN: &str = "--listen-addr=/ip4/127.0.0.1/udp/0/webrtc-direct";
 /// Where a node listens for others.
 async fn addresses(node: &Node) -> Result<Vec<String>> {
     let client = JsonRpc::connect(&node.url()).await?;
-    Ok(client
-        .request("system_localListenAddresses", &[])
-        .await?)
+    Ok(client.request("system_localListenAddresses", &[]).await?)
 }
 
 /// What the address says of the node behind its port: the certificate's hash, and who the node is.
