@@ -248,7 +248,7 @@ pub enum DataError {
         held_by: String,
     },
     /// A device is not this participant's.
-    #[error("device {0} is not this participant's: it seals to no key of theirs, or its data name another")]
+    #[error("device {0} is not this participant's: it is of another study, seals to no key of theirs, or its data name another")]
     DeviceOfAnother(DeviceId),
     /// Keys of participants are lacking.
     #[error(
