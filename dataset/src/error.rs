@@ -78,6 +78,14 @@ pub enum DataError {
     /// Two keys for one participant.
     #[error("{0} has another key in the folder than in the file; nothing was taken from the file")]
     AnotherKey(String),
+    /// One key for two participants.
+    #[error("{name} and {other} would have one and the same key, which is one participant's alone; if both are one person, keep one name")]
+    SameKey {
+        /// The one.
+        name: String,
+        /// The other.
+        other: String,
+    },
     /// There is no such key.
     #[error("{0} has no key in this folder")]
     NoSuchParticipant(String),
@@ -240,7 +248,7 @@ pub enum DataError {
         held_by: String,
     },
     /// A device is not this participant's.
-    #[error("device {0} is not this participant's: it seals to no key of theirs, or its data name another")]
+    #[error("device {0} is not this participant's: it is of another study, seals to no key of theirs, or its data name another")]
     DeviceOfAnother(DeviceId),
     /// Keys of participants are lacking.
     #[error(
@@ -336,6 +344,7 @@ impl DataError {
             DataError::LooksAlike { .. } => "names_look_alike",
             DataError::KeyExists(_) => "key_exists",
             DataError::AnotherKey(_) => "another_key",
+            DataError::SameKey { .. } => "same_key",
             DataError::NoSuchParticipant(_) => "no_such_participant",
             DataError::Destroyed(_) => "key_destroyed",
             DataError::NoHolderKey => "no_holder_key",

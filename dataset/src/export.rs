@@ -247,8 +247,13 @@ impl Sink for Making<'_> {
         Ok(())
     }
 
-    fn device(&mut self, _: &Heading, device: AuditedDevice) -> Result<(), DataError> {
+    fn device(&mut self, heading: &Heading, device: AuditedDevice) -> Result<(), DataError> {
         let registered = self.registry.device(device.device)?;
+        if registered.study != heading.study {
+            let (device, study) = (device.device, registered.study);
+            let why = format!("device {device} is of study {study}, as the evidence has it");
+            return Err(self.job.not_an_audit(why));
+        }
         if registered.key != device.key || (registered.entries.len() as u64) < device.length {
             return Err(DataError::EvidenceContradicts {
                 device: device.device,

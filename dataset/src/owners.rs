@@ -34,7 +34,7 @@ pub(crate) struct Only<'a> {
     pub(crate) plain: &'a [DeviceId],
 }
 
-/// Whose each device of the evidence is.
+/// Whose each device of the evidence is, of those of the keys' study.
 pub(crate) struct Owners<'k> {
     pub(crate) devices: HashMap<DeviceId, Owner<'k>>,
     /// Pseudonyms that a key of the folder stands for, or stood for until it was destroyed. Only what is sealed to that key, by the
@@ -63,6 +63,7 @@ impl<'k> Owners<'k> {
             .map(|record| (digest(&record.key.0), &record.participant))
             .collect();
         let nobody = participant_digest::<Native>(None);
+        let study = keys.whose().study;
         if let Some(only) = only {
             let name = only.participant;
             if gone.values().any(|participant| *participant == name) {
@@ -73,6 +74,10 @@ impl<'k> Owners<'k> {
             if key.is_none() && only.plain.is_empty() {
                 return Err(DataError::NoSuchParticipant(name.into()));
             }
+            let mut plain = only.plain.iter();
+            if let Some(device) = plain.find(|device| registry.is_of_another(**device, study)) {
+                return Err(DataError::DeviceOfAnother(*device));
+            }
             let key = key.map(|(_, key)| digest(&key.sealing_key().0));
             for device in only.plain {
                 let sealed_to = registry.device(*device)?.participant;
@@ -82,7 +87,9 @@ impl<'k> Owners<'k> {
             }
         }
         let (mut devices, mut found) = (HashMap::new(), BTreeMap::new());
-        for (device, registered) in &registry.devices {
+        // One evidence may be of several studies, in which somebody may have one key.
+        let of_study = registry.devices.iter().filter(|(_, it)| it.study == study);
+        for (device, registered) in of_study {
             let owner = match (
                 held.get(&registered.participant),
                 gone.get(&registered.participant),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hashchain::{entries, DataDigest, DeviceId, LinkHash, Native};
+use hashchain::{entries, DataDigest, DeviceId, LinkHash, Native, StudyId};
 use mhealth_api::{Hash, Key};
 use mhealth_auditor::evidence::{verify, Checkpoint, Evidence, FormatError, LARGEST};
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,8 @@ pub struct EvidenceFile {
 /// A device, as the chain has it.
 #[derive(Clone, Debug)]
 pub struct Registered {
+    /// The study that it is of.
+    pub study: StudyId,
     /// Its key.
     pub key: Key,
     /// Digest of the key that it seals to.
@@ -90,6 +92,7 @@ impl Registry {
         for (device, claimed) in evidence.devices.into_iter().zip(claims.devices) {
             let linked = entries::<Native>(1, claimed.genesis, device.entries);
             let registered = Registered {
+                study: claimed.study,
                 key: claimed.key,
                 participant: claimed.participant,
                 entries: linked.map(|entry| (entry.hash, entry.digest)).collect(),
@@ -117,6 +120,12 @@ impl Registry {
     pub fn device(&self, device: DeviceId) -> Result<&Registered, DataError> {
         let found = self.devices.get(&device);
         found.ok_or(DataError::EvidenceLacks(device))
+    }
+
+    /// Whether a device is proved to be of another study than this one.
+    pub fn is_of_another(&self, device: DeviceId, study: StudyId) -> bool {
+        let registered = self.devices.get(&device);
+        registered.is_some_and(|it| it.study != study)
     }
 
     /// Whether this entry is registered in this place.

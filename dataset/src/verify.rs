@@ -107,6 +107,12 @@ fn check_row(
         why,
     };
     let claim = claim.ok_or_else(|| bad("it does not say which entry it is"))?;
+    // Registered or not.
+    if registry.is_of_another(claim.device, manifest.study) {
+        return Err(bad(
+            "its device is of another study than the dataset, as the evidence has it",
+        ));
+    }
     if !manifest.include_flagged && (claim.verdict != "valid" || !claim.registered) {
         return Err(bad(
             "it is not valid, and the dataset is said to have valid entries only",

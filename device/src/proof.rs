@@ -164,7 +164,8 @@ pub struct Question {
 pub struct HeadChecker {
     known: Learned,
     trusts_words: bool,
-    /// Blocks that the devices' holder trusts, from the consortium.
+    /// Blocks that the devices' holder trusts, from the consortium. All of them go to every check: that none leads back, the anchor
+    /// sees to.
     checkpoints: Arc<[Checkpoint]>,
 }
 

@@ -8,7 +8,7 @@ use codec::{Decode, Encode};
 
 use crate::bytes::Blobs;
 use crate::checkpoint::Checkpoint;
-use crate::finality::AuthoritySet;
+use crate::finality::{AuthoritySet, Handover};
 use crate::header::Header;
 use crate::keys::genesis_hash_key;
 use crate::proof::{CheckpointAuthorities, FinalityProof, FirstAuthorities};
@@ -37,6 +37,8 @@ pub enum Refusal {
     CheckpointState,
     /// In the handover with this place, from 0, the set before did not make the block final, or it names no next one.
     Handover(usize),
+    /// The handover with this place, from 0, is of a block that was passed already, or is after the block that was signed for.
+    HandoverOrder(usize),
     /// A block changes the authorities by force, so that nobody signed for it, and is no checkpoint of the reader's.
     ChangeByForce(Checkpoint),
     /// A header after the block does not follow the one before.
@@ -64,6 +66,7 @@ impl Refusal {
             Self::AnotherHistory => "another_history",
             Self::CheckpointState => "checkpoint_not_proved",
             Self::Handover(_) => "handover_not_final",
+            Self::HandoverOrder(_) => "handover_out_of_order",
             Self::ChangeByForce(_) => "change_by_force",
             Self::Descendants => "descendants_do_not_follow",
             Self::NotFinal => "block_not_final",
@@ -87,6 +90,10 @@ impl core::fmt::Display for Refusal {
             Self::Handover(place) => {
                 write!(f, "handover {place} of the authorities is not proved to be final")
             }
+            Self::HandoverOrder(place) => write!(
+                f,
+                "handover {place} of the authorities is not between the one before it and the block that was signed for"
+            ),
             Self::ChangeByForce(block) => write!(
                 f,
                 "the authorities were changed by force in block {block}, which only trust in it leads over"
@@ -148,7 +155,8 @@ impl Anchor {
         &self.set
     }
 
-    /// Number of the newest block that was shown to be final.
+    /// Number of the newest block that was passed: of one that was shown to be final, or that changed the authorities on the way. No
+    /// block after it led to the set.
     pub fn block(&self) -> u32 {
         self.block
     }
@@ -161,20 +169,21 @@ impl Anchor {
     }
 
     /// The same for a reader who trusts these blocks: where one of them changes the authorities by force, the proof may lead over it
-    /// without signatures. The reader has them from the consortium, and not from whoever brings proofs.
+    /// without signatures. The reader has them from the consortium, and not from whoever brings proofs. A block leads on from what
+    /// was known before it only: else those whom it appointed could come back at any time, with keys that are worth nothing any more.
     pub fn check_with<'p>(
         &mut self,
         proof: &'p FinalityProof,
         checkpoints: &[Checkpoint],
     ) -> Result<FinalState<'p>, Refusal> {
-        let set = self.finalised_by(proof, checkpoints)?;
+        let (set, reached) = self.finalised_by(proof, checkpoints)?;
         let state = State::new(proof.block.state_root, &proof.nodes);
         match state.value::<[u8; 32]>(&genesis_hash_key()) {
             Ok(Some(genesis)) if genesis == self.genesis => {}
             Ok(Some(_)) => return Err(Refusal::AnotherChain),
             Ok(None) | Err(_) => return Err(Refusal::ChainNotNamed),
         }
-        (self.set, self.block) = (set, proof.block.number);
+        (self.set, self.block) = (set, reached);
         Ok(FinalState {
             hash: proof.block.hash(),
             header: &proof.block,
@@ -195,22 +204,21 @@ impl Anchor {
         if proof.handovers.len() < crate::HeadProof::MOST_HANDOVERS {
             return Err(Refusal::ChainNotNamed);
         }
-        let set = self.finalised_by(proof, checkpoints)?;
-        (self.set, self.block) = (set, proof.block.number);
+        (self.set, self.block) = self.finalised_by(proof, checkpoints)?;
         Ok(())
     }
 
-    /// The set that made a proof's block final, over every set between the anchor's and it.
+    /// The set that made a proof's block final, over every set between the anchor's and it, and the newest block that was passed.
     fn finalised_by(
         &self,
         proof: &FinalityProof,
         checkpoints: &[Checkpoint],
-    ) -> Result<AuthoritySet, Refusal> {
+    ) -> Result<(AuthoritySet, u32), Refusal> {
         let (block, seen) = (proof.block.number, self.block);
         if block < seen {
             return Err(Refusal::TooOld { block, seen });
         }
-        let mut set = self.set.clone();
+        let (mut set, mut reached) = (self.set.clone(), seen);
         for (place, handover) in proof.handovers.iter().enumerate() {
             let next = match handover.justification.is_empty() {
                 true => {
@@ -223,6 +231,7 @@ impl Anchor {
                 false => set.hand_over(handover),
             };
             set = next.map_err(|_| Refusal::Handover(place))?;
+            reached = passed(place, handover, reached).ok_or(Refusal::HandoverOrder(place))?;
         }
         let mut last = &proof.block;
         for header in &proof.descendants {
@@ -233,8 +242,22 @@ impl Anchor {
         }
         let shown = set.finalises(last, &proof.justification);
         shown.map_err(|_| Refusal::NotFinal)?;
-        Ok(set)
+        // Those whom a block appoints by force vote on blocks before it, too. The reader waits until they come to it.
+        if last.number < reached {
+            let place = proof.handovers.len().saturating_sub(1);
+            return Err(Refusal::HandoverOrder(place));
+        }
+        Ok((set, reached.max(block)))
     }
+}
+
+/// The block of a handover, if it is after the newest that was passed before it. The first may be that block itself: then the
+/// reader's set signed for its own last block, and hands over in it. Not so by force, for which nobody signs, so that nothing but its
+/// place tells whether the set comes from this very change.
+fn passed(place: usize, handover: &Handover, reached: u32) -> Option<u32> {
+    let number = handover.header.number;
+    let may_be_the_same = place == 0 && !handover.justification.is_empty();
+    (number > reached || (may_be_the_same && number == reached)).then_some(number)
 }
 
 /// The state of a block that is final: what it says is proved, or [`NotProved`](crate::NotProved). Only an [`Anchor`] makes it.

@@ -71,6 +71,10 @@ pub enum Refusal {
     /// A handover of authorities is not final.
     #[error("handover {0} of the authorities is not proved to be final")]
     Handover(usize),
+    /// A handover of authorities is not after the one before it, is before the block that the file begins with, or is after the block
+    /// that was signed for.
+    #[error("handover {0} of the authorities is not where it belongs")]
+    HandoverOrder(usize),
     /// The descendants do not follow the block.
     #[error("the headers after the block do not follow it")]
     Descendants,
@@ -169,6 +173,7 @@ pub(super) fn check_chain<'e>(
     let (checkpoint, mut anchor) = start(evidence, expected, newest)?;
     let state = anchor.check(finality).map_err(|why| match why {
         Unproved::Handover(place) => Refusal::Handover(place),
+        Unproved::HandoverOrder(place) => Refusal::HandoverOrder(place),
         Unproved::Descendants => Refusal::Descendants,
         Unproved::AnotherChain | Unproved::ChainNotNamed => Refusal::ChainNotNamed,
         _ => Refusal::Finality,

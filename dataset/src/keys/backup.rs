@@ -151,7 +151,9 @@ impl KeyFolder {
         let mut keys = BTreeMap::new();
         for (participant, digits) in &bundle.participants {
             let key = OpeningKey::from_bytes(&*decode(digits)?);
-            keys.insert(participant.clone(), key);
+            if keys.insert(participant.clone(), key).is_some() {
+                return Err(DataError::NotABackUp);
+            }
         }
         let holder = bundle.holder.as_ref().map(decode).transpose()?;
         let whose = Whose {

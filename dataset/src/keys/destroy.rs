@@ -68,6 +68,7 @@ impl KeyFolder {
             if file.exists() {
                 files::shred(&file)?;
             }
+            self.shred_unused(participant)?;
             return self.name_more(record, destruction);
         }
         let Some(key) = self.participants.get(participant) else {
@@ -102,6 +103,18 @@ impl KeyFolder {
         files::shred(&file)?;
         self.participants.remove(participant);
         Ok(record)
+    }
+
+    /// Takes a participant's destroyed key out of the files of others.
+    fn shred_unused(&mut self, participant: &str) -> Result<(), DataError> {
+        let unused = self.unused.iter();
+        let named = unused.filter(|(_, owner)| owner.as_str() == participant);
+        let named: Vec<String> = named.map(|(name, _)| name.clone()).collect();
+        for name in named {
+            files::shred(&self.key_file(&name))?;
+            self.unused.remove(&name);
+        }
+        Ok(())
     }
 
     /// Adds the devices to the record of a key that is destroyed which are not in it.
@@ -205,6 +218,8 @@ impl KeyFolder {
 
     /// Takes a line of `destroyed.ndjson`. A second one of a participant names devices that the first forgot, or named wrongly.
     pub(super) fn take_record(&mut self, record: DestroyedKey) {
+        let owner = self.gone.entry(record.key);
+        owner.or_insert_with(|| record.participant.clone());
         match self.destroyed.entry(record.participant.clone()) {
             Entry::Vacant(place) => {
                 place.insert(record);

@@ -81,6 +81,10 @@ pub struct KeyFolder {
     whose: Whose,
     participants: BTreeMap<String, OpeningKey>,
     destroyed: BTreeMap<String, DestroyedKey>,
+    /// The public halves of all keys that records have, each with whose it was.
+    gone: BTreeMap<Key, String>,
+    /// Whose files have such a key under another name than it had, and whose it was. Nobody uses it.
+    unused: BTreeMap<String, String>,
     devices: BTreeMap<DeviceId, String>,
 }
 
@@ -153,6 +157,8 @@ impl KeyFolder {
             },
             participants: BTreeMap::new(),
             destroyed: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            unused: BTreeMap::new(),
             devices: BTreeMap::new(),
         };
         for record in files::lines::<DestroyedKey>(&folder.file("destroyed.ndjson"))? {
@@ -162,6 +168,8 @@ impl KeyFolder {
             folder.devices.insert(line.device, line.participant);
         }
         folder.read_participants()?;
+        folder.lay_aside();
+        folder.check_owners()?;
         Ok(folder)
     }
 

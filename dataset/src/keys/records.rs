@@ -90,6 +90,7 @@ impl KeyFolder {
             self.participants.remove(&record.participant);
             self.take_record(record);
         }
+        self.lay_aside();
         let devices = devices.into_iter();
         self.devices
             .extend(devices.map(|line| (line.device, line.participant)));
@@ -101,11 +102,14 @@ impl KeyFolder {
         records.try_for_each(|(name, lines)| files::append_text(&self.file(name), lines))
     }
 
-    /// Whose key was destroyed, as a copy has it on record, and is in a file of this folder still. Nothing uses it;
-    /// [`destroy`](Self::destroy) takes it away.
+    /// Whose key was destroyed, as a copy has it on record, and is in a file of this folder still, be it under another name. Nothing
+    /// uses it; [`destroy`](Self::destroy) takes it away.
     pub fn left(&self) -> impl Iterator<Item = &str> {
         let destroyed = self.destroyed.keys().map(String::as_str);
-        destroyed.filter(move |participant| self.key_file(participant).exists())
+        destroyed.filter(move |participant| {
+            let mut unused = self.unused.values();
+            self.key_file(participant).exists() || unused.any(|owner| owner == participant)
+        })
     }
 }
 

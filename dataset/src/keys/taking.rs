@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hashchain::{OpeningKey, SealingKey};
+use mhealth_api::Key;
 use zeroize::Zeroizing;
 
 use super::{check_pseudonym, files, parse_line, random, KeyFolder};
@@ -53,6 +54,7 @@ impl KeyFolder {
     /// Fails unless each of these keys can be taken.
     pub(super) fn check_all(&self, keys: &BTreeMap<String, OpeningKey>) -> Result<(), DataError> {
         let mut names = self.names();
+        let mut owners = self.owners();
         for (participant, key) in keys {
             check_pseudonym(participant)?;
             if self.destroyed.contains_key(participant) {
@@ -70,8 +72,53 @@ impl KeyFolder {
                 });
             }
             names.add(participant);
+            let public = Key(key.sealing_key().0);
+            // Under no other name either.
+            if let Some(owner) = self.gone.get(&public) {
+                return Err(DataError::Destroyed(owner.clone()));
+            }
+            let owner = owners.insert(public, participant);
+            if let Some(other) = owner.filter(|other| *other != participant.as_str()) {
+                return Err(DataError::SameKey {
+                    name: participant.clone(),
+                    other: other.to_owned(),
+                });
+            }
         }
         Ok(())
+    }
+
+    /// Whose each key is.
+    fn owners(&self) -> BTreeMap<Key, &str> {
+        let keys = self.public_keys();
+        keys.map(|(participant, key)| (key, participant)).collect()
+    }
+
+    /// Fails where a key is in the files of two participants, as a copy made by hand leaves it: who destroys it as the one's would
+    /// keep it as the other's.
+    pub(super) fn check_owners(&self) -> Result<(), DataError> {
+        let owners = self.owners();
+        for (participant, key) in self.public_keys() {
+            if let Some(other) = owners.get(&key).filter(|other| **other != participant) {
+                return Err(DataError::SameKey {
+                    name: participant.to_owned(),
+                    other: (*other).to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Uses no key any more that is destroyed on record, in whatever file it is.
+    pub(super) fn lay_aside(&mut self) {
+        let (gone, unused) = (&self.gone, &mut self.unused);
+        self.participants.retain(|participant, key| {
+            let owner = gone.get(&Key(key.sealing_key().0));
+            if let Some(owner) = owner {
+                unused.insert(participant.clone(), owner.clone());
+            }
+            owner.is_none()
+        });
     }
 
     /// Takes keys, all or none. One that is there already may come again.

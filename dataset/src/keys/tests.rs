@@ -2,6 +2,7 @@
 
 mod copies;
 mod erasing;
+mod shared;
 
 use std::os::unix::fs::PermissionsExt;
 

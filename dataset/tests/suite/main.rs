@@ -11,6 +11,7 @@ mod parts;
 mod person;
 mod program;
 mod records;
+mod studies;
 #[path = "../support/mod.rs"]
 mod support;
 mod verifying;

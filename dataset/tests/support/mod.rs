@@ -12,7 +12,6 @@ pub(crate) mod parts;
 pub(crate) mod pipes;
 pub(crate) mod table;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -36,14 +35,13 @@ use mhealth_evidence::{
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde_json::json;
 use sp_core::{Blake2Hasher, H256};
 use sp_runtime::generic::Digest;
 use sp_trie::LayoutV0;
 use tempfile::TempDir;
 
 use node::{list, read, trie, NodeHeader};
-use papers::{exported, judged};
+use papers::exported;
 
 /// The block of audit and evidence.
 pub(crate) const BLOCK: u32 = 100;
@@ -65,6 +63,7 @@ pub(crate) struct Made {
 
 struct Device {
     phone: Phone,
+    study: StudyId,
     secret: [u8; 32],
     link_zero: LinkHash,
     participant: Option<(String, SealingKey)>,
@@ -145,13 +144,22 @@ impl World {
     }
 
     pub(crate) fn phone_sealing_to(&mut self, participant: Option<(String, SealingKey)>) -> usize {
+        self.phone_of(STUDY, participant)
+    }
+
+    /// The same of any study, of which there is evidence, and no audit.
+    pub(crate) fn phone_of(
+        &mut self,
+        study: StudyId,
+        participant: Option<(String, SealingKey)>,
+    ) -> usize {
         let number = self.devices.len() as u32;
         let mut seed = [7; 32];
         seed[..4].copy_from_slice(&number.to_be_bytes());
         let (key, secret) = keys(&seed);
         let link_zero = genesis::<Native>(&Enrolment {
             chain: &self.genesis().0,
-            study: STUDY,
+            study,
             device_key: &key.verifying_key().to_bytes(),
             predecessor: None,
             secret_commitment: &secret_commitment::<Native>(&secret),
@@ -159,6 +167,7 @@ impl World {
         });
         self.devices.push(Device {
             phone: Phone::new(key, DeviceId(number), link_zero, &secret),
+            study,
             secret: secret_commitment::<Native>(&secret),
             link_zero,
             participant,
@@ -318,7 +327,7 @@ impl World {
             values.push((device_key(number), record.encode()));
             let length = device.phone.length();
             heads.push(DeviceHead {
-                study: STUDY,
+                study: device.study,
                 status: DeviceStatus::Active,
                 length,
                 latest: length.checked_sub(1),
@@ -343,6 +352,8 @@ impl World {
             number,
             ..node::child(&self.start, root, vec![])
         };
+        // Of one study, if there is no other.
+        let is_own = |device: &Device| device.study == STUDY;
         Evidence {
             genesis: read(&self.start),
             start: Start::Genesis(self.first.iter().collect()),
@@ -353,7 +364,7 @@ impl World {
                 justification: node::justify(&block, &[1], 0),
                 nodes: nodes.iter().collect(),
             },
-            study: Some(STUDY),
+            study: self.devices.iter().all(is_own).then_some(STUDY),
             devices,
         }
     }
@@ -368,34 +379,6 @@ impl World {
                 writeln!(file, "{}", serde_json::to_string(&line).unwrap()).unwrap();
             }
         }
-        file.flush().unwrap();
-    }
-
-    pub(crate) fn write_audit(&self, path: &Path, block: u64) {
-        let mut file = BufWriter::new(File::create(path).unwrap());
-        let heading = json!({
-            "auditor": "a test", "program": "mhealth-auditor 0.1.0", "run_at": BLOCK_TIME + 60, "chain": self.genesis(),
-            "study": STUDY, "title": "Sleep & <insomnia>", "policy": "device_signed", "auditor_key": Key([1; 32]),
-            "block": block, "block_hash": Hash([2; 32]), "block_time": BLOCK_TIME, "no_export": [],
-            "standing": { "finality": null, "words": [], "trusted": false },
-        });
-        write!(file, "{{\n\"schema\": \"mhealth-audit/1\",\n\"audit\": {heading},\n\"relays\": [],\n\"devices\": [").unwrap();
-        let (mut entries, mut verdicts) = (0, BTreeMap::<&str, u64>::new());
-        for (device, number) in self.devices.iter().zip(0..) {
-            let comma = if number == 0 { "" } else { "," };
-            for made in &device.made {
-                entries += 1;
-                *verdicts.entry(made.verdict).or_default() += 1;
-            }
-            write!(file, "{comma}\n{}", judged(device)).unwrap();
-        }
-        // The auditor counts what there is none of, too.
-        verdicts.entry("erased").or_default();
-        let summary = json!({
-            "devices": self.devices.len(), "registered": entries, "entries": entries, "verdicts": verdicts,
-            "findings": 0, "conflicts": 0, "unaccounted": 0, "outcome": "right",
-        });
-        writeln!(file, "\n],\n\"summary\": {summary}\n}}").unwrap();
         file.flush().unwrap();
     }
 }

@@ -2,14 +2,49 @@
 
 //! What an auditor and a relay write of an entry.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
 
 use mhealth_api::{Base64, ExportedRun, Hash, Key, RunState, RunStatus};
 use serde_json::{json, Value};
 
-use super::{Device, Made, BLOCK_TIME, STUDY};
+use super::{Device, Made, World, BLOCK_TIME, STUDY};
 
-pub(super) fn judged(device: &Device) -> Value {
+impl World {
+    /// The report of an audit of the study, which has no device of any other.
+    pub(crate) fn write_audit(&self, path: &Path, block: u64) {
+        let mut file = BufWriter::new(File::create(path).unwrap());
+        let heading = json!({
+            "auditor": "a test", "program": "mhealth-auditor 0.1.0", "run_at": BLOCK_TIME + 60, "chain": self.genesis(),
+            "study": STUDY, "title": "Sleep & <insomnia>", "policy": "device_signed", "auditor_key": Key([1; 32]),
+            "block": block, "block_hash": Hash([2; 32]), "block_time": BLOCK_TIME, "no_export": [],
+            "standing": { "finality": null, "words": [], "trusted": false },
+        });
+        write!(file, "{{\n\"schema\": \"mhealth-audit/1\",\n\"audit\": {heading},\n\"relays\": [],\n\"devices\": [").unwrap();
+        let (mut entries, mut verdicts) = (0, BTreeMap::<&str, u64>::new());
+        let devices = || self.devices.iter().filter(|device| device.study == STUDY);
+        for (device, number) in devices().zip(0..) {
+            let comma = if number == 0 { "" } else { "," };
+            for made in &device.made {
+                entries += 1;
+                *verdicts.entry(made.verdict).or_default() += 1;
+            }
+            write!(file, "{comma}\n{}", judged(device)).unwrap();
+        }
+        // The auditor counts what there is none of, too.
+        verdicts.entry("erased").or_default();
+        let summary = json!({
+            "devices": devices().count(), "registered": entries, "entries": entries, "verdicts": verdicts,
+            "findings": 0, "conflicts": 0, "unaccounted": 0, "outcome": "right",
+        });
+        writeln!(file, "\n],\n\"summary\": {summary}\n}}").unwrap();
+        file.flush().unwrap();
+    }
+}
+
+fn judged(device: &Device) -> Value {
     let mut made: Vec<&Made> = device.made.iter().collect();
     made.sort_by_key(|made| (made.sequence, !made.registered, made.link));
     let entries = made.iter().map(|made| {

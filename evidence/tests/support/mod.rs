@@ -312,7 +312,11 @@ pub(crate) fn oracle(genesis: [u8; 32], proof: &HeadProof) -> Option<(H256, u64,
     let listed = listed.into_iter().next()?.ok()??;
     let list = AuthorityList::decode_all(&mut &listed[..]).ok()?;
     let mut voters = Voters::new(0, list)?;
-    for handover in &proof.finality.handovers {
+    let handovers = &proof.finality.handovers;
+    if !handovers.is_sorted_by(|one, next| one.header.number < next.header.number) {
+        return None;
+    }
+    for handover in handovers {
         let header = written(&handover.header);
         is_final(&voters, &header, &handover.justification)?;
         voters = Voters::new(voters.set() + 1, next_by_nodes(&header)?)?;
@@ -327,6 +331,9 @@ pub(crate) fn oracle(genesis: [u8; 32], proof: &HeadProof) -> Option<(H256, u64,
         last = header;
     }
     is_final(&voters, &last, &proof.finality.justification)?;
+    if handovers.iter().any(|it| it.header.number > last.number) {
+        return None;
+    }
     let nodes = &proof.finality.nodes;
     let named = read_by_nodes(block.state_root, nodes, &[genesis_hash_key()]);
     if named != [Ok(Some(genesis.to_vec()))] {

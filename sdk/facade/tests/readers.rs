@@ -162,3 +162,24 @@ fn a_reader_follows_a_change_by_force_over_a_block_that_its_user_trusts() {
     let shown = trusting.expect("one").check(&changed.to_bytes());
     assert_eq!(shown.expect("a head").set, 1);
 }
+
+#[test]
+fn a_change_by_force_is_followed_once() {
+    let (reader, HeadProof { first, finality }) = chain();
+    let appointed = appoint_by_force(0);
+    let checkpoint = Checkpoint::of(&appointed.header).to_string();
+    let mut reader = reader.trusting(&[checkpoint]).expect("one");
+    let by_force = |sets, first| {
+        let mut changed = proof(sets, finality.block.state_root, finality.nodes.clone());
+        changed.first = first;
+        changed.finality.handovers = vec![appointed.clone()];
+        changed.to_bytes()
+    };
+    let shown = reader.check(&by_force(0..1, first)).expect("a head");
+    assert_eq!(shown.set, 1);
+    // Those who were appointed then would come back as the set after those who are known by now.
+    let again = reader.check(&by_force(1..2, None));
+    let refused = again.expect_err("it is behind");
+    assert_eq!(refused.code(), "handover_out_of_order");
+    assert_eq!(reader.set(), Some(1));
+}

@@ -233,6 +233,38 @@ fn handovers_are_followed_from_a_checkpoint_on_but_never_over_a_change_by_force(
 }
 
 #[test]
+fn handovers_ascend_from_the_checkpoint_to_the_block_that_was_signed_for() {
+    let forced = forced();
+    let later = voters(&[20]);
+    let judged = |numbers: &[u32]| {
+        let mut evidence = forced.evidence.clone();
+        let (mut by, mut set) = (&forced.new, 3);
+        for number in numbers {
+            let mut header = child(&evidence.finality.block, [6; 32], Some(&later), 0);
+            header.number = *number;
+            evidence.finality.handovers.push(Handover {
+                justification: justify(&header, by, set),
+                header,
+            });
+            (by, set) = (&later, set + 1);
+        }
+        evidence.finality.justification = justify(&evidence.finality.block, by, set);
+        let claims = verify(&evidence, forced.genesis, &[forced.checkpoint]);
+        claims.map(|claims| claims.authority_set)
+    };
+    let from = forced.checkpoint.number;
+    assert_eq!(forced.evidence.finality.block.number, from + 2);
+    assert_eq!(judged(&[from + 1]), Ok(4));
+    assert_eq!(judged(&[from + 1, from + 2]), Ok(5));
+    assert_eq!(judged(&[from - 1]), Err(Refusal::HandoverOrder(0)));
+    assert_eq!(judged(&[from + 3]), Err(Refusal::HandoverOrder(0)));
+    for second in [from + 1, from - 1] {
+        let refused = judged(&[from + 1, second]);
+        assert_eq!(refused, Err(Refusal::HandoverOrder(1)), "{second}");
+    }
+}
+
+#[test]
 fn no_flipped_bit_changes_what_evidence_from_a_checkpoint_claims() {
     let forced = forced();
     let checkpoints = [forced.checkpoint];

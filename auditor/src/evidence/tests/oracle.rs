@@ -144,7 +144,15 @@ fn chain_by_nodes(
             NodeVoters::new(set, value_of(root, nodes, &AUTHORITIES_KEY)?)?
         }
     };
-    for handover in &finality.handovers {
+    let from = match &evidence.start {
+        Start::Genesis(_) => 0,
+        Start::Checkpoint(authorities) => authorities.header.number,
+    };
+    let handovers = &finality.handovers;
+    if !handovers.is_sorted_by(|one, next| one.header.number < next.header.number) {
+        return None;
+    }
+    for handover in handovers {
         let header = node_header(&handover.header);
         finalises(&voters, &header, &handover.justification)?;
         voters = NodeVoters::new(voters.set() + 1, next(&header)?)?;
@@ -158,6 +166,10 @@ fn chain_by_nodes(
         last = header;
     }
     finalises(&voters, &last, &finality.justification)?;
+    let between = from..=last.number;
+    if !handovers.iter().all(|it| between.contains(&it.header.number)) {
+        return None;
+    }
     let (root, nodes) = (finality.block.state_root, &finality.nodes);
     if value_of::<[u8; 32]>(root, nodes, &genesis_hash_key())? != expected {
         return None;

@@ -63,6 +63,11 @@ pub(super) fn handovers(
         let Some((header, justification)) = end else {
             return Err(not_bridged);
         };
+        // Those whom a block appoints by force vote from the last final block on. Until they come to that block, no asker takes a
+        // proof that leads over it.
+        if header.number > justified {
+            return Err(ProveHeadError::NoFinalityProof);
+        }
         if handovers.len() == HeadProof::MOST_HANDOVERS {
             return Ok(Handovers::Some(handovers, (header, justification)));
         }

@@ -104,7 +104,7 @@ fn a_change_by_force_noted_at_the_block_of_the_last_handover_is_not_bridged() {
 
 #[test]
 fn who_trusts_the_block_of_a_change_by_force_is_led_over_it() {
-    let mut chain = Chain::with_handovers(40, &[10, 20, 30]);
+    let mut chain = Chain::with_handovers(40, &[10, 20, 30]).keep_justification(23);
     chain.headers[20].digest = Digest::default();
     // Decided in block 25, when block 20 was the last final one.
     let change = ScheduledChange {
@@ -142,6 +142,14 @@ fn who_trusts_the_block_of_a_change_by_force_is_led_over_it() {
     let mut many = vec![unknown; 16];
     many.push(decided);
     assert_eq!(led(many), Err(9_106));
+    // Of a block before it, as long as no later one is final, there is no proof that anybody would take.
+    let asker = Asker {
+        set: Some(0),
+        checkpoints: vec![decided],
+        ..Asker::default()
+    };
+    let early = chain.prove_to(DEVICE, Some(chain.block(22)), Some(asker));
+    assert_eq!(early, Err(9_104));
 }
 
 #[test]
