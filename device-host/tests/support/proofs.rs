@@ -124,8 +124,8 @@ pub(crate) fn astray() -> HeadProof {
         set => STRANGERS + set,
     };
     let handovers =
-        (0..most).map(|set| hand_over_to(keys(set), set, set as u32 + 1, keys(set + 1)));
-    let end = hand_over_to(keys(most), most, most as u32 + 1, keys(most + 1));
+        (0..most).map(|set| hand_over_to(keys(set), set, set as u32 + 10, keys(set + 1)));
+    let end = hand_over_to(keys(most), most, most as u32 + 10, keys(most + 1));
     HeadProof {
         first: None,
         finality: FinalityProof {
