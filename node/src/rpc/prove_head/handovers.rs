@@ -38,7 +38,7 @@ pub(super) fn handovers(
         return Err(ProveHeadError::SetAhead(known));
     }
     let end = |set: u64| ended.iter().find(|(ended, _)| *ended == set);
-    let mut handovers = Vec::new();
+    let mut led = Vec::new();
     let mut before = known.checked_sub(1).and_then(end).map(|(_, last)| *last);
     for expected in known..present {
         let not_bridged = ProveHeadError::SetNotBridged(expected);
@@ -68,15 +68,30 @@ pub(super) fn handovers(
         if header.number > justified {
             return Err(ProveHeadError::NoFinalityProof);
         }
-        if handovers.len() == HeadProof::MOST_HANDOVERS {
-            return Ok(Handovers::Some(handovers, (header, justification)));
+        led.push((header, justification));
+        if led.len() > HeadProof::MOST_HANDOVERS {
+            return part_of(led);
         }
-        handovers.push(Handover {
-            header: header.encode().into(),
-            justification: justification.into(),
-        });
     }
-    Ok(Handovers::All(handovers))
+    Ok(Handovers::All(encoded(led)))
+}
+
+/// As many as an answer has. It ends at a block with a justification, which a change by force has not.
+fn part_of(mut led: Vec<(Header, Vec<u8>)>) -> Result<Handovers, ProveHeadError> {
+    while let Some((header, justification)) = led.pop() {
+        if !justification.is_empty() {
+            return Ok(Handovers::Some(encoded(led), (header, justification)));
+        }
+    }
+    Err(ProveHeadError::NoFinalityProof)
+}
+
+fn encoded(led: Vec<(Header, Vec<u8>)>) -> Vec<Handover> {
+    let handovers = led.into_iter().map(|(header, justification)| Handover {
+        header: header.encode().into(),
+        justification: justification.into(),
+    });
+    handovers.collect()
 }
 
 /// The last block of a set and its justification; none when the block does not name the next set.

@@ -75,6 +75,46 @@ fn more_handovers_than_an_answer_has_lead_to_a_later_set_first() {
 }
 
 #[test]
+fn an_answer_that_is_full_before_a_change_by_force_ends_where_somebody_signed() {
+    let most = MOST_HANDOVERS as u32;
+    let ends: Vec<_> = (1..=most + 6).map(|set| 3 * set).collect();
+    let mut chain = Chain::with_handovers(3 * (most + 7), &ends);
+    let last_final = 3 * (most + 1);
+    chain.headers[last_final as usize].digest = Digest::default();
+    chain.headers[last_final as usize + 1].digest = appoints_by_force(last_final);
+    for number in [last_final, last_final + 1] {
+        let header = chain.headers[number as usize].clone();
+        chain.known.insert(header.hash(), header);
+    }
+    let asker = |set| Asker {
+        set: Some(set),
+        checkpoints: vec![chain.block(last_final + 1)],
+        ..Asker::default()
+    };
+    let first = chain.prove_to(DEVICE, None, Some(asker(0)));
+    let first = first.expect("a proof");
+    assert_eq!(first.handovers.len(), MOST_HANDOVERS - 1);
+    assert_eq!(first.block_number, 3 * most);
+    assert_eq!(finality(&first).justification, justification(3 * most));
+    let next = chain.prove_to(DEVICE, None, Some(asker(u64::from(most) - 1)));
+    let next = next.expect("a proof");
+    assert_eq!(next.handovers.len(), 7);
+    assert!(next.handovers[1].justification.is_empty());
+    assert_eq!(next.block_number, 3 * (most + 7));
+}
+
+/// What GRANDPA's pallet writes into a block that changes the authorities by force, when this block was the last final one.
+fn appoints_by_force(last_final: BlockNumber) -> Digest {
+    let change = ScheduledChange {
+        next_authorities: Vec::new(),
+        delay: 2,
+    };
+    let log = ConsensusLog::<BlockNumber>::ForcedChange(last_final, change);
+    let log = DigestItem::Consensus(GRANDPA_ENGINE_ID, log.encode());
+    Digest { logs: vec![log] }
+}
+
+#[test]
 fn a_change_by_force_is_named_and_not_bridged() {
     // Set 1 ended by force, which is noted at a block that names nobody.
     let mut chain = Chain::with_handovers(40, &[10, 20, 30]);
@@ -107,13 +147,7 @@ fn who_trusts_the_block_of_a_change_by_force_is_led_over_it() {
     let mut chain = Chain::with_handovers(40, &[10, 20, 30]).keep_justification(23);
     chain.headers[20].digest = Digest::default();
     // Decided in block 25, when block 20 was the last final one.
-    let change = ScheduledChange {
-        next_authorities: Vec::new(),
-        delay: 2,
-    };
-    let log = ConsensusLog::<BlockNumber>::ForcedChange(20, change);
-    let log = DigestItem::Consensus(GRANDPA_ENGINE_ID, log.encode());
-    chain.headers[25].digest = Digest { logs: vec![log] };
+    chain.headers[25].digest = appoints_by_force(20);
     for number in [20, 25] {
         let header = chain.headers[number].clone();
         chain.known.insert(header.hash(), header);
