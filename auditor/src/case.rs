@@ -325,7 +325,8 @@ impl HeldRun {
             entries: exported.entries.iter().map(RunEntry::from).collect(),
             signature: exported.signature.map(|signature| signature.0),
         };
-        let envelopes = exported.entries.iter().zip(status.sequence..);
+        let envelopes = exported.entries.iter();
+        let envelopes = envelopes.zip(status.sequence..=u64::MAX);
         let envelopes = envelopes.map(|(entry, sequence)| HeldEnvelope {
             digest: data_digest::<Native>(&entry.envelope.0),
             content: content(&entry.envelope.0, device_key, sequence, participant),

@@ -9,7 +9,7 @@ mod runs;
 use std::path::Path;
 
 use mhealth_api::Refusal;
-use rusqlite::{params, Connection, OptionalExtension};
+use rusqlite::{params, Connection, OptionalExtension, Row};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -208,4 +208,10 @@ impl Scratch {
         let time = query.query_row([number], |row| row.get(0)).optional()?;
         Ok(time.flatten())
     }
+}
+
+/// A sequence from a column. All 64 bits are kept, as SQLite's signed numbers: those that are greater than these stand there as
+/// negative ones.
+fn sequence(row: &Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {
+    row.get(column).map(i64::cast_unsigned)
 }

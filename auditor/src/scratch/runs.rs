@@ -9,7 +9,7 @@ use mhealth_api::{Refusal, RunState};
 use rusqlite::types::Type;
 use rusqlite::{params, Row};
 
-use super::Scratch;
+use super::{sequence, Scratch};
 use crate::case::{BroughtRun, Fate, HeldEnvelope, HeldRun};
 use crate::verdict::Content;
 
@@ -17,7 +17,8 @@ use crate::verdict::Content;
 const HELD_PART: usize = 97;
 
 impl Scratch {
-    /// A run that a block brought.
+    /// A run that a block brought. Whoever wrote it may have named any sequence: those that SQLite's signed numbers do not hold
+    /// are kept as negative ones.
     pub fn add_brought(&self, position: u32, brought: &BroughtRun) -> Result<(), rusqlite::Error> {
         let run = &brought.run;
         let parts: Vec<u8> = run.entries.iter().flat_map(RunEntry::to_bytes).collect();
@@ -36,7 +37,7 @@ impl Scratch {
                     Fate::Refused(why) => Some(why.as_str()),
                     Fate::Untold => None,
                 },
-                run.first_sequence,
+                run.first_sequence.cast_signed(),
                 run.previous.0,
                 parts,
                 run.signature,
@@ -73,7 +74,7 @@ impl Scratch {
                 fate: fate(row, 3)?,
                 run: Run {
                     device,
-                    first_sequence: row.get(4)?,
+                    first_sequence: sequence(row, 4)?,
                     previous: LinkHash(row.get(5)?),
                     entries: entries.map(RunEntry::from_bytes).collect(),
                     signature: row.get(7)?,
@@ -105,7 +106,7 @@ impl Scratch {
                 run.device.0,
                 store as u64,
                 line,
-                run.first_sequence,
+                run.first_sequence.cast_signed(),
                 run.previous.0,
                 parts,
                 run.signature,
@@ -203,7 +204,7 @@ fn held_run(device: DeviceId, row: &Row<'_>) -> Result<HeldRun, rusqlite::Error>
     Ok(HeldRun {
         run: Run {
             device,
-            first_sequence: row.get(0)?,
+            first_sequence: sequence(row, 0)?,
             previous: LinkHash(row.get(1)?),
             entries,
             signature: row.get(3)?,
@@ -217,4 +218,54 @@ fn held_run(device: DeviceId, row: &Row<'_>) -> Result<HeldRun, rusqlite::Error>
         signed_at: row.get(9)?,
         held_since: row.get(10)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEVICE: DeviceId = DeviceId(3);
+
+    fn entry(byte: u8) -> RunEntry {
+        RunEntry {
+            digest: DataDigest([byte; 32]),
+            tag: Tag([!byte; 32]),
+        }
+    }
+
+    /// A run that a relay's account brought in a block.
+    fn brought(block: u64, first_sequence: u64, fate: Fate) -> BroughtRun {
+        BroughtRun {
+            block,
+            extrinsic: 1,
+            submitter: [7; 32],
+            fate,
+            run: Run {
+                device: DEVICE,
+                first_sequence,
+                previous: LinkHash([1; 32]),
+                entries: vec![entry(2), entry(3)],
+                signature: Some([9; 64]),
+            },
+        }
+    }
+
+    #[test]
+    fn a_run_in_a_block_is_read_back_whatever_sequence_it_names() {
+        let scratch = Scratch::temporary().expect("there is room");
+        let middle = 1 << 63;
+        let sequences = [0, middle - 1, middle, middle + 1, u64::MAX - 1, u64::MAX];
+        let runs = (1..).zip(sequences);
+        let refused = || Fate::Refused(Refusal::InvalidSequence);
+        let runs: Vec<BroughtRun> = runs
+            .map(|(block, sequence)| brought(block, sequence, refused()))
+            .collect();
+        for run in &runs {
+            scratch.add_brought(0, run).expect("it is kept");
+        }
+        assert_eq!(scratch.brought(DEVICE).expect("it is read"), runs);
+        // An account that signed that it stored what it brought.
+        let account = runs[0].submitter;
+        scratch.find_since(0, account).expect("it is read");
+    }
 }
