@@ -173,6 +173,41 @@ impl Fate {
             Fate::Registered | Fate::Untold => None,
         }
     }
+
+    /// Whether it shows that the account which brought the run was a relay of the device's study, or the device's own. The chain asks
+    /// for that before it looks for what these reasons are about.
+    pub fn shows_a_role(&self) -> bool {
+        match self {
+            Fate::Registered => true,
+            Fate::Refused(why) => matches!(
+                why,
+                Refusal::StudyClosed
+                    | Refusal::DeviceSuspended
+                    | Refusal::DeviceRetired
+                    | Refusal::Gap
+                    | Refusal::PreviousIsNotHead
+                    | Refusal::Fork
+                    | Refusal::SignatureMissing
+                    | Refusal::BadSignature
+                    | Refusal::BeyondReach
+                    | Refusal::StudyAllowanceUsed
+                    | Refusal::DeviceAllowanceUsed
+            ),
+            Fate::Untold => false,
+        }
+    }
+}
+
+impl BroughtRun {
+    /// Whether an account brought it that had no business with the device: neither its own, nor one of these relays of its study. What
+    /// the chain made of such a run says nothing about its entries, and excuses nobody.
+    pub fn is_a_strangers(&self, device: &[u8; 32], relays: &[[u8; 32]]) -> bool {
+        match &self.fate {
+            Fate::Refused(Refusal::NotARelayOfThisStudy) => true,
+            fate if fate.shows_a_role() => false,
+            _ => self.submitter != *device && !relays.contains(&self.submitter),
+        }
+    }
 }
 
 /// A rival history that the chain recorded.

@@ -8,7 +8,6 @@ mod runs;
 
 use std::path::Path;
 
-use mhealth_api::Refusal;
 use rusqlite::{params, Connection, OptionalExtension, Row};
 
 const SCHEMA: &str = "
@@ -148,16 +147,6 @@ impl Scratch {
             insert.execute(params![store as u64, line, block])?;
         }
         Ok(())
-    }
-
-    /// The accounts that brought runs as relays do: not those whom the chain refused for not being one of the study's.
-    pub fn submitters(&self) -> Result<Vec<[u8; 32]>, rusqlite::Error> {
-        let mut query = self
-            .0
-            .prepare("SELECT DISTINCT submitter FROM brought WHERE fate IS NOT ?1")?;
-        let stranger = Refusal::NotARelayOfThisStudy;
-        let rows = query.query_map([stranger.as_str()], |row| row.get(0))?;
-        rows.collect()
     }
 
     /// Something to remember about the audit itself.

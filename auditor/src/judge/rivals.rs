@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use hashchain::LinkHash;
+use hashchain::{LinkHash, MAX_INDEX};
 use mhealth_api::{DeviceStatus, Refusal, RunState};
 
-use crate::case::{Case, Conflict, HeldRun, RelayStore};
+use crate::case::{BroughtRun, Case, Conflict, HeldRun, RelayStore};
 use crate::verdict::{
     Content, Ground, JudgedConflict, JudgedEntry, Maker, Party, Uncovered, Verdict,
 };
@@ -71,7 +71,10 @@ fn kind(
 ) -> Kind {
     let record = &facts.case.record;
     let Some(maker) = facts.walk.makers.get(&(sequence, link)).copied() else {
-        return Kind::FarAhead;
+        return match is_made_up(facts.case, sequence, sighting) {
+            true => Kind::Attempt,
+            false => Kind::FarAhead,
+        };
     };
     if maker == Maker::NotTheSecret {
         return Kind::Attempt;
@@ -111,6 +114,22 @@ fn kind(
             Kind::Undecided
         }
     }
+}
+
+/// Whether an entry whose key is not derived is an attempt: nobody holds it, and no phone gets to its place, or only strangers brought it.
+fn is_made_up(case: &Case, sequence: u64, sighting: &Sighting) -> bool {
+    let is_a_place = (1..=MAX_INDEX).contains(&sequence);
+    let is_known = brought_by_relays(case, sighting).next().is_some();
+    sighting.held.is_empty() && !(is_a_place && is_known)
+}
+
+/// The runs in blocks that carry an entry, without those that strangers brought.
+fn brought_by_relays<'a>(
+    case: &'a Case,
+    sighting: &'a Sighting,
+) -> impl DoubleEndedIterator<Item = &'a BroughtRun> {
+    let brought = sighting.brought.iter().map(|index| &case.brought[*index]);
+    brought.filter(|run| !run.is_a_strangers(&case.record.key, &case.relays))
 }
 
 fn judged(
@@ -193,7 +212,7 @@ fn waiting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
         DeviceStatus::Retired => Some(Refusal::DeviceRetired),
         DeviceStatus::Unknown(status) => Some(Refusal::Unknown(status.clone())),
     };
-    let brought = sighting.brought.iter().map(|index| &case.brought[*index]);
+    let brought = brought_by_relays(case, sighting);
     let mut in_blocks = brought.filter_map(|run| run.fate.refused().cloned());
     if let Some(why) = shut_out.or(in_blocks.next_back()) {
         judged.grounds = vec![Ground::RefusedByChain];
@@ -229,7 +248,7 @@ fn is_withheld(case: &Case, sighting: &Sighting, store: &RelayStore, run: &HeldR
     let since = [run.signed_at, run.held_since];
     let since = since.into_iter().flatten().min();
     store.signer(run).is_some()
-        && sighting.brought.is_empty()
+        && brought_by_relays(case, sighting).next().is_none()
         && case.blocks_complete
         && since.is_some_and(|since| since.saturating_add(case.patience) < case.block)
 }

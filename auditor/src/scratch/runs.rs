@@ -2,6 +2,7 @@
 
 //! The runs that blocks brought, and those that relays hold.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use hashchain::{DataDigest, DeviceId, LinkHash, Run, RunEntry, Tag};
@@ -56,6 +57,23 @@ impl Scratch {
             .0
             .prepare_cached("UPDATE brought SET submitter = ?2 WHERE submitter = ?1")?;
         query.execute(params![former, present]).map(drop)
+    }
+
+    /// The accounts that brought runs as relays of the study, or as devices of it. Others may bring whatever they like, also within other
+    /// calls: the chain refuses that, and it makes nobody a relay.
+    pub fn submitters(&self) -> Result<Vec<[u8; 32]>, rusqlite::Error> {
+        let mut query = self
+            .0
+            .prepare("SELECT DISTINCT submitter, fate FROM brought")?;
+        let rows = query.query_map([], |row| Ok((row.get::<_, [u8; 32]>(0)?, fate(row, 1)?)))?;
+        let mut submitters = BTreeSet::new();
+        for row in rows {
+            let (submitter, fate) = row?;
+            if fate.shows_a_role() {
+                submitters.insert(submitter);
+            }
+        }
+        Ok(submitters.into_iter().collect())
     }
 
     /// The runs of a device that blocks brought, in the chain's order.
@@ -267,5 +285,39 @@ mod tests {
         // An account that signed that it stored what it brought.
         let account = runs[0].submitter;
         scratch.find_since(0, account).expect("it is read");
+    }
+
+    #[test]
+    fn only_who_may_bring_runs_of_the_study_is_asked_for_an_export() {
+        /// What the chain says before it has asked whether the account is a relay of the study.
+        const BEFORE: [Refusal; 4] = [
+            Refusal::EmptyRun,
+            Refusal::InvalidSequence,
+            Refusal::UnknownDevice,
+            Refusal::NotARelayOfThisStudy,
+        ];
+        let strangers = BEFORE.map(Fate::Refused);
+        // A motion may hold a call with runs in it, and may fail itself.
+        let failed = Fate::Refused(Refusal::Unknown("council.wrong_proposal_length".into()));
+        let within = [Fate::Untold, failed];
+        let scratch = Scratch::temporary().expect("there is room");
+        for (block, fate) in (1..).zip(strangers.into_iter().chain(within)) {
+            let run = brought(block, 1, fate);
+            scratch.add_brought(0, &run).expect("it is kept");
+            assert!(scratch.submitters().expect("it is read").is_empty());
+        }
+        for (fate, account) in [
+            (Fate::Registered, 1),
+            (Fate::Refused(Refusal::Gap), 2),
+            (Fate::Refused(Refusal::StudyAllowanceUsed), 3),
+        ] {
+            let run = BroughtRun {
+                submitter: [account; 32],
+                ..brought(100 + u64::from(account), 1, fate)
+            };
+            scratch.add_brought(0, &run).expect("it is kept");
+        }
+        let submitters = scratch.submitters().expect("it is read");
+        assert_eq!(submitters, [[1; 32], [2; 32], [3; 32]]);
     }
 }
