@@ -356,6 +356,7 @@ impl Audit {
             conflicts,
             conflicts_not_stored,
             relays: self.relays.clone(),
+            appointed: self.study.relays.clone(),
             stores,
             secret: self.secret(record),
             participant_key_fits: self

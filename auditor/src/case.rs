@@ -34,6 +34,8 @@ pub struct Case {
     /// The relays whose exports have to be read: those that the chain names, and those that brought runs of the study, each by
     /// its present account.
     pub relays: Vec<[u8; 32]>,
+    /// Those of them that are relays of the study by the state at the block of the audit. What others send, the chain turns away.
+    pub appointed: Vec<[u8; 32]>,
     /// What each export shows of this device.
     pub stores: Vec<RelayStore>,
     /// The device's secret, or why there is none.

@@ -234,20 +234,34 @@ fn waiting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
         .filter(|(store, run)| is_withheld(case, sighting, store, run))
         .map(|(store, run)| blame::holder(store, run))
         .collect();
-    if withholding.is_empty() {
-        judged.uncovered = vec![Uncovered::OnItsWay];
-    } else {
+    if !withholding.is_empty() {
         judged.grounds = vec![Ground::Withheld];
         judged.parties = withholding.into_iter().collect();
+        return;
+    }
+    let mut held = held_runs(facts, sighting).peekable();
+    if held.peek().is_some() && held.all(|(store, run)| !may_bring(case, store, run)) {
+        // Who took their role away had a say in it, too.
+        judged.grounds = vec![Ground::RefusedByChain];
+        judged.uncovered = vec![refused(Refusal::NotARelayOfThisStudy)];
+    } else {
+        judged.uncovered = vec![Uncovered::OnItsWay];
     }
 }
 
-/// Whether a relay signed that it holds a run since a block that is long before that of the audit, and nobody has brought it:
-/// the block that it had seen when it signed, or the one in which it brought a run that it says it stored later.
+/// Whether what somebody holds may still get to the chain through them: not if they signed for it as a relay, and are none any more.
+fn may_bring(case: &Case, store: &RelayStore, run: &HeldRun) -> bool {
+    let signer = store.signer(run);
+    signer.is_none_or(|signer| case.appointed.contains(&signer))
+}
+
+/// Whether a relay, which is one still, signed that it holds a run since a block that is long before that of the audit, and nobody has
+/// brought it: the block that it had seen when it signed, or the one in which it brought a run that it says it stored later.
 fn is_withheld(case: &Case, sighting: &Sighting, store: &RelayStore, run: &HeldRun) -> bool {
     let since = [run.signed_at, run.held_since];
     let since = since.into_iter().flatten().min();
     store.signer(run).is_some()
+        && may_bring(case, store, run)
         && brought_by_relays(case, sighting).next().is_none()
         && case.blocks_complete
         && since.is_some_and(|since| since.saturating_add(case.patience) < case.block)
