@@ -25,7 +25,7 @@ use crate::scratch::Scratch;
 /// What an audit is given besides the chain.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// The relays' exports.
+    /// The relays' exports, and what stopped phones still hold.
     pub exports: Vec<NamedExport>,
     /// The keys of the study's auditor, each of another epoch.
     pub auditors: Vec<OpeningKey>,
@@ -50,7 +50,7 @@ pub struct Options {
     pub kept: Option<PathBuf>,
 }
 
-/// A relay's export, and whose it is.
+/// A relay's export, or what a phone still holds, and whose it is.
 #[derive(Clone, Debug)]
 pub struct NamedExport {
     /// What the report calls it.
