@@ -19,6 +19,10 @@ use crate::scratch::Scratch;
 const UNKNOWN_RUNS: u64 = 10_000;
 const UNKNOWN_BYTES: u64 = 64 << 20;
 
+/// For how many blocks a relay may be ahead of the audit's node: an hour of blocks of two seconds. The node is waited for
+/// ([`chain::wait_for`]), and may be behind all the same.
+const AHEAD: u64 = 1_800;
+
 /// An export that was read.
 pub(crate) struct TakenIn {
     pub(crate) reading: Reading,
@@ -222,7 +226,7 @@ impl Intake<'_> {
 }
 
 /// A relay that signs about a block that the chain does not have follows another chain, or made the block up. Nobody answers
-/// for such an export.
+/// for such an export, nor for one that is about a block of the far future.
 async fn foreign_block(
     client: &ChainClient,
     study: &ChainStudy,
@@ -230,25 +234,45 @@ async fn foreign_block(
     blocks: impl Iterator<Item = BlockRef>,
     reading: &mut Reading,
 ) -> Result<(), AuditError> {
+    // The block of the audit, or a later one that the node calls final and has not proved.
+    let mut last = study.block.number;
     for block in blocks {
-        // Relays may be ahead of the block of the audit.
-        if block.number > study.block.number {
+        let number = block.number;
+        if number > last.saturating_add(AHEAD) {
+            last = last.max(client.finalised().await?.number);
+        }
+        let fault = if number > last.saturating_add(AHEAD) {
+            let most = AHEAD;
+            ExportFault::BeyondTheNode { number, last, most }
+        } else if is_foreign(client, study, scratch, &block).await? {
+            ExportFault::ForeignBlock { number }
+        } else {
             continue;
-        }
-        let own = match (block.number, scratch.header(block.number)?) {
-            (_, Some(read)) => Some(read),
-            (0, None) => Some(study.genesis),
-            // Before the checkpoint that the audit begins at, and before the first device.
-            (number, None) => client.block_hash(number).await?.map(|own| own.0),
         };
-        if own != Some(block.hash.0) {
-            let number = block.number;
-            reading.fault(ExportFault::ForeignBlock { number });
-            (reading.account, reading.block) = (None, None);
-            break;
-        }
+        reading.fault(fault);
+        (reading.account, reading.block) = (None, None);
+        break;
     }
     Ok(())
+}
+
+/// Whether the chain has another block of this number. Relays may be ahead of the block of the audit.
+async fn is_foreign(
+    client: &ChainClient,
+    study: &ChainStudy,
+    scratch: &Scratch,
+    block: &BlockRef,
+) -> Result<bool, AuditError> {
+    if block.number > study.block.number {
+        return Ok(false);
+    }
+    let own = match (block.number, scratch.header(block.number)?) {
+        (_, Some(read)) => Some(read),
+        (0, None) => Some(study.genesis),
+        // Before the checkpoint that the audit begins at, and before the first device.
+        (number, None) => client.block_hash(number).await?.map(|own| own.0),
+    };
+    Ok(own != Some(block.hash.0))
 }
 
 /// The present account of the relay that signed all of an export; none if nobody did.

@@ -81,8 +81,17 @@ async fn a_relay_that_shows_anothers_receipts_answers_for_them_itself() {
     other.study = StudyId(1);
     let mut elsewhere = eve.clone();
     elsewhere.chain = Hash([1; 32]);
+    // Nor is it of a block that nobody has seen; an honest relay may be somewhat ahead of the audit's node.
+    let mut beyond = eve.clone();
+    beyond.block.number += 1_900;
+    let mut ahead = eve.clone();
+    ahead.block.number += 1_700;
+    let file = trial.file("ahead", ahead.export(&of_eve));
+    let (status, line, _) = audit(&trial, &[both[0].clone(), export("eve", &file)]);
+    assert_eq!(status, Some(0), "{line}");
     for (signer, fault) in [
         (foreign, "foreign_block"),
+        (beyond, "beyond_the_node"),
         (other, "another_study"),
         (elsewhere, "another_chain"),
     ] {

@@ -22,6 +22,7 @@ impl ExportFault {
                 | AnotherAccount { .. }
                 | EndsEarly
                 | ForeignBlock { .. }
+                | BeyondTheNode { .. }
                 | OutOfOrder { .. }
         )
     }
@@ -135,6 +136,16 @@ pub enum ExportFault {
     ForeignBlock {
         /// The block's number.
         number: u64,
+    },
+    /// The closing line names a block that is so far beyond what the audit's node calls final that the export or the node is wrong.
+    #[error("it was signed about block {number}, which is more than {most} beyond {last}, the last that this audit's node calls final: the export or the node is wrong")]
+    BeyondTheNode {
+        /// The block's number.
+        number: u64,
+        /// The last block that the node calls final.
+        last: u64,
+        /// How far a relay may be ahead of the node.
+        most: u64,
     },
 
     /// There are more lines than an export of this study can have.
