@@ -206,7 +206,7 @@ impl Audit {
         let mut judged = 0;
         let mut left = &self.study.devices[..];
         while !left.is_empty() {
-            let (some, others) = left.split_at(at_once(left));
+            let (some, others) = left.split_at(self.at_once(left)?);
             left = others;
             let ids: Vec<DeviceId> = some.iter().map(|record| record.device).collect();
             let rotations = &self.study.rotations;
@@ -222,6 +222,24 @@ impl Audit {
             }
         }
         Ok(())
+    }
+
+    /// How many of these devices are judged at once, on all processors: not so many that their entries fill the memory. Each entry
+    /// counts where it is registered, and in every block and every export that has it.
+    fn at_once(&self, devices: &[DeviceRecord]) -> Result<usize, AuditError> {
+        const DEVICES: usize = 64;
+        const ENTRIES: u64 = 262_144;
+        let mut entries: u64 = 0;
+        let mut fit = 0;
+        for record in devices.iter().take(DEVICES) {
+            let shown = self.scratch.entries_shown(record.device)?;
+            entries = entries.saturating_add(record.length.saturating_add(shown));
+            if entries > ENTRIES {
+                break;
+            }
+            fit += 1;
+        }
+        Ok(fit.max(1))
     }
 
     /// The public halves that devices should seal to, if they were given.
@@ -369,18 +387,6 @@ impl Audit {
             every_signature: self.options.every_signature,
         })
     }
-}
-
-/// How many of these devices are judged at once, on all processors: not so many that their entries fill the memory.
-fn at_once(devices: &[DeviceRecord]) -> usize {
-    const DEVICES: usize = 64;
-    const ENTRIES: u64 = 65_536;
-    let mut entries: u64 = 0;
-    let fit = devices.iter().take(DEVICES).take_while(|record| {
-        entries = entries.saturating_add(record.length);
-        entries <= ENTRIES
-    });
-    fit.count().max(1)
 }
 
 /// A judged device, on its way to the reports.

@@ -2,8 +2,9 @@
 
 //! Takes exports in: into the scratch file, compared with what the chain says of devices, relays and blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use hashchain::DeviceId;
 use mhealth_api::{BlockRef, ExportedRun};
 use mhealth_chain_client::ChainClient;
 
@@ -56,6 +57,7 @@ pub(crate) async fn take_in(
         is_open: false,
         blocks: BTreeMap::new(),
         unknown: (0, 0),
+        entries: Entries::default(),
     };
     let mut take = |taken: Taken, reading: &mut Reading| -> Result<(), AuditError> {
         intake.take(taken, reading)?;
@@ -143,6 +145,8 @@ struct Intake<'a> {
     blocks: BTreeMap<u64, BlockRef>,
     /// Runs of devices that are not known yet, and their bytes.
     unknown: (u64, u64),
+    /// How many entries each device has in it.
+    entries: Entries,
 }
 
 impl Intake<'_> {
@@ -160,6 +164,7 @@ impl Intake<'_> {
                     let seen = block.number.min(hashchain::MAX_INDEX);
                     self.scratch.add_answer(self.index, self.last, seen)?;
                     self.scratch.keep_answer()?;
+                    self.entries.keep();
                 }
                 if let Some(other) = self.blocks.insert(block.number, block) {
                     if other.hash != block.hash {
@@ -174,6 +179,7 @@ impl Intake<'_> {
             Taken::Dropped => {
                 if std::mem::take(&mut self.is_open) {
                     self.scratch.drop_answer()?;
+                    self.entries.drop_answer();
                 }
             }
         }
@@ -199,6 +205,15 @@ impl Intake<'_> {
         let Some(record) = known(self.study, run) else {
             return self.unknown(line, run, reading);
         };
+        let limit = self.options.limits.entries_of(record.length);
+        if !self.entries.take(device, run.entries.len(), limit) {
+            reading.fault(ExportFault::TooManyOfDevice {
+                line,
+                device,
+                limit,
+            });
+            return Ok(());
+        }
         let participant = self.options.participants.get(&device);
         let held = HeldRun::from_export(run, &record.key, participant);
         self.scratch.add_held(self.index, line, &held)?;
@@ -222,6 +237,41 @@ impl Intake<'_> {
         self.unknown = (runs, bytes);
         self.scratch.add_unknown(self.index, line, &text)?;
         Ok(())
+    }
+}
+
+/// How many entries each device has in an export. A run without any counts as one.
+#[derive(Default)]
+struct Entries {
+    /// Up to the last closing line.
+    closed: HashMap<DeviceId, u64>,
+    /// Since then.
+    open: HashMap<DeviceId, u64>,
+}
+
+impl Entries {
+    /// Counts those of a run, unless the device has more than this limit with them.
+    fn take(&mut self, device: DeviceId, entries: usize, limit: u64) -> bool {
+        let closed = self.closed.get(&device).copied().unwrap_or_default();
+        let open = self.open.entry(device).or_default();
+        let with_these = *open + entries.max(1) as u64;
+        let fits = closed + with_these <= limit;
+        if fits {
+            *open = with_these;
+        }
+        fits
+    }
+
+    /// A closing line came: they stay.
+    fn keep(&mut self) {
+        for (device, entries) in self.open.drain() {
+            *self.closed.entry(device).or_default() += entries;
+        }
+    }
+
+    /// They will come again.
+    fn drop_answer(&mut self) {
+        self.open.clear();
     }
 }
 
@@ -308,4 +358,34 @@ pub(crate) fn relays(study: &ChainStudy, scratch: &Scratch) -> Result<Vec<[u8; 3
     relays.sort_unstable();
     relays.dedup();
     Ok(relays)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_one_device_an_export_has_no_more_entries_than_a_study_makes_plausible() {
+        let (one, other) = (DeviceId(1), DeviceId(2));
+        let mut entries = Entries::default();
+        assert!(entries.take(one, 256, 600));
+        assert!(entries.take(other, 256, 600));
+        entries.keep();
+        assert!(entries.take(one, 256, 600));
+        // What is too much is left out, and what fits is taken.
+        assert!(!entries.take(one, 89, 600));
+        assert!(entries.take(one, 88, 600));
+        // A run without entries takes memory, too.
+        assert!(!entries.take(one, 0, 600));
+        assert!(entries.take(other, 0, 600));
+        // What comes again counts once.
+        for _ in 0..9 {
+            entries.drop_answer();
+            assert!(entries.take(one, 344, 600));
+            assert!(!entries.take(one, 1, 600));
+        }
+        entries.keep();
+        assert!(!entries.take(one, 1, 600));
+        assert!(entries.take(other, 344, 600));
+    }
 }

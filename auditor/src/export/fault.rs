@@ -160,6 +160,16 @@ pub enum ExportFault {
         /// The limit.
         limit: u64,
     },
+    /// There are more entries of one device than an export of this study can have. Others are read on.
+    #[error("line {line} has more entries of device {device} than the {limit} that are read of it")]
+    TooManyOfDevice {
+        /// The line, from 1.
+        line: u64,
+        /// The device.
+        device: DeviceId,
+        /// The limit.
+        limit: u64,
+    },
     /// There are more faults than are read over.
     #[error("it has more than {limit} faults")]
     TooManyFaults {

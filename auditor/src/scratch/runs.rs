@@ -155,6 +155,19 @@ impl Scratch {
         rows.collect()
     }
 
+    /// How many entries of a device blocks and exports have, each as often as it is there. Of runs without entries there are none, and
+    /// each counts as one.
+    pub fn entries_shown(&self, device: DeviceId) -> Result<u64, rusqlite::Error> {
+        let mut query = self.0.prepare_cached(
+            "SELECT (SELECT COALESCE(SUM(MAX(LENGTH(parts) / ?2, 1)), 0) FROM brought WHERE device = ?1)
+                + (SELECT COALESCE(SUM(MAX(LENGTH(parts) / ?3, 1)), 0) FROM held WHERE device = ?1)",
+        )?;
+        query.query_row(
+            params![device.0, RunEntry::LENGTH as u64, HELD_PART as u64],
+            |row| row.get(0),
+        )
+    }
+
     /// The runs of a device in one relay's store, in the order in which the relay stored them.
     pub fn held(&self, device: DeviceId, store: usize) -> Result<Vec<HeldRun>, rusqlite::Error> {
         let mut query = self.0.prepare_cached(
@@ -282,6 +295,8 @@ mod tests {
             scratch.add_brought(0, run).expect("it is kept");
         }
         assert_eq!(scratch.brought(DEVICE).expect("it is read"), runs);
+        let shown = scratch.entries_shown(DEVICE).expect("it is read");
+        assert_eq!(shown, 2 * runs.len() as u64);
         // An account that signed that it stored what it brought.
         let account = runs[0].submitter;
         scratch.find_since(0, account).expect("it is read");
