@@ -161,6 +161,7 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
         conflicts: Vec::new(),
         conflicts_not_stored: 0,
         relays: vec![RELAY],
+        appointed: vec![RELAY],
         stores: vec![RelayStore {
             name: "dave".into(),
             holder: Holder::Relay,

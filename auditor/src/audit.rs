@@ -25,7 +25,7 @@ use crate::scratch::Scratch;
 /// What an audit is given besides the chain.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// The relays' exports.
+    /// The relays' exports, and what stopped phones still hold.
     pub exports: Vec<NamedExport>,
     /// The keys of the study's auditor, each of another epoch.
     pub auditors: Vec<OpeningKey>,
@@ -50,7 +50,7 @@ pub struct Options {
     pub kept: Option<PathBuf>,
 }
 
-/// A relay's export, and whose it is.
+/// A relay's export, or what a phone still holds, and whose it is.
 #[derive(Clone, Debug)]
 pub struct NamedExport {
     /// What the report calls it.
@@ -206,7 +206,7 @@ impl Audit {
         let mut judged = 0;
         let mut left = &self.study.devices[..];
         while !left.is_empty() {
-            let (some, others) = left.split_at(at_once(left));
+            let (some, others) = left.split_at(self.at_once(left)?);
             left = others;
             let ids: Vec<DeviceId> = some.iter().map(|record| record.device).collect();
             let rotations = &self.study.rotations;
@@ -222,6 +222,24 @@ impl Audit {
             }
         }
         Ok(())
+    }
+
+    /// How many of these devices are judged at once, on all processors: not so many that their entries fill the memory. Each entry
+    /// counts where it is registered, and in every block and every export that has it.
+    fn at_once(&self, devices: &[DeviceRecord]) -> Result<usize, AuditError> {
+        const DEVICES: usize = 64;
+        const ENTRIES: u64 = 262_144;
+        let mut entries: u64 = 0;
+        let mut fit = 0;
+        for record in devices.iter().take(DEVICES) {
+            let shown = self.scratch.entries_shown(record.device)?;
+            entries = entries.saturating_add(record.length.saturating_add(shown));
+            if entries > ENTRIES {
+                break;
+            }
+            fit += 1;
+        }
+        Ok(fit.max(1))
     }
 
     /// The public halves that devices should seal to, if they were given.
@@ -356,6 +374,7 @@ impl Audit {
             conflicts,
             conflicts_not_stored,
             relays: self.relays.clone(),
+            appointed: self.study.relays.clone(),
             stores,
             secret: self.secret(record),
             participant_key_fits: self
@@ -368,18 +387,6 @@ impl Audit {
             every_signature: self.options.every_signature,
         })
     }
-}
-
-/// How many of these devices are judged at once, on all processors: not so many that their entries fill the memory.
-fn at_once(devices: &[DeviceRecord]) -> usize {
-    const DEVICES: usize = 64;
-    const ENTRIES: u64 = 65_536;
-    let mut entries: u64 = 0;
-    let fit = devices.iter().take(DEVICES).take_while(|record| {
-        entries = entries.saturating_add(record.length);
-        entries <= ENTRIES
-    });
-    fit.count().max(1)
 }
 
 /// A judged device, on its way to the reports.

@@ -34,6 +34,8 @@ pub struct Case {
     /// The relays whose exports have to be read: those that the chain names, and those that brought runs of the study, each by
     /// its present account.
     pub relays: Vec<[u8; 32]>,
+    /// Those of them that are relays of the study by the state at the block of the audit. What others send, the chain turns away.
+    pub appointed: Vec<[u8; 32]>,
     /// What each export shows of this device.
     pub stores: Vec<RelayStore>,
     /// The device's secret, or why there is none.
@@ -171,6 +173,41 @@ impl Fate {
         match self {
             Fate::Refused(why) => Some(why),
             Fate::Registered | Fate::Untold => None,
+        }
+    }
+
+    /// Whether it shows that the account which brought the run was a relay of the device's study, or the device's own. The chain asks
+    /// for that before it looks for what these reasons are about.
+    pub fn shows_a_role(&self) -> bool {
+        match self {
+            Fate::Registered => true,
+            Fate::Refused(why) => matches!(
+                why,
+                Refusal::StudyClosed
+                    | Refusal::DeviceSuspended
+                    | Refusal::DeviceRetired
+                    | Refusal::Gap
+                    | Refusal::PreviousIsNotHead
+                    | Refusal::Fork
+                    | Refusal::SignatureMissing
+                    | Refusal::BadSignature
+                    | Refusal::BeyondReach
+                    | Refusal::StudyAllowanceUsed
+                    | Refusal::DeviceAllowanceUsed
+            ),
+            Fate::Untold => false,
+        }
+    }
+}
+
+impl BroughtRun {
+    /// Whether an account brought it that had no business with the device: neither its own, nor one of these relays of its study. What
+    /// the chain made of such a run says nothing about its entries, and excuses nobody.
+    pub fn is_a_strangers(&self, device: &[u8; 32], relays: &[[u8; 32]]) -> bool {
+        match &self.fate {
+            Fate::Refused(Refusal::NotARelayOfThisStudy) => true,
+            fate if fate.shows_a_role() => false,
+            _ => self.submitter != *device && !relays.contains(&self.submitter),
         }
     }
 }
@@ -325,7 +362,8 @@ impl HeldRun {
             entries: exported.entries.iter().map(RunEntry::from).collect(),
             signature: exported.signature.map(|signature| signature.0),
         };
-        let envelopes = exported.entries.iter().zip(status.sequence..);
+        let envelopes = exported.entries.iter();
+        let envelopes = envelopes.zip(status.sequence..=u64::MAX);
         let envelopes = envelopes.map(|(entry, sequence)| HeldEnvelope {
             digest: data_digest::<Native>(&entry.envelope.0),
             content: content(&entry.envelope.0, device_key, sequence, participant),

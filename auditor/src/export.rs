@@ -95,6 +95,8 @@ pub struct Limits {
     pub time: Duration,
     /// Faults.
     pub faults: u64,
+    /// Entries of one device, beside four for each that is registered.
+    pub device_entries: u64,
 }
 
 impl Default for Limits {
@@ -105,6 +107,7 @@ impl Default for Limits {
             answer: Duration::from_secs(15 * 60),
             time: Duration::from_secs(12 * 60 * 60),
             faults: 1_000,
+            device_entries: 65_536,
         }
     }
 }
@@ -118,6 +121,13 @@ impl Limits {
             .saturating_add(devices.saturating_mul(64));
         self.lines = self.lines.min(most.saturating_add(1_000_000));
         self
+    }
+
+    /// How many entries are taken of a device that has so many registered ones: all of a device is judged at once, in memory. An honest
+    /// relay has each run once, and overlaps, runs that wait, and runs that contradict a device's history are few.
+    pub fn entries_of(&self, registered: u64) -> u64 {
+        let most = registered.saturating_mul(4);
+        most.saturating_add(self.device_entries)
     }
 }
 

@@ -2,8 +2,9 @@
 
 //! Takes exports in: into the scratch file, compared with what the chain says of devices, relays and blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use hashchain::DeviceId;
 use mhealth_api::{BlockRef, ExportedRun};
 use mhealth_chain_client::ChainClient;
 
@@ -18,6 +19,10 @@ use crate::scratch::Scratch;
 /// no more of what a hostile export invents.
 const UNKNOWN_RUNS: u64 = 10_000;
 const UNKNOWN_BYTES: u64 = 64 << 20;
+
+/// For how many blocks a relay may be ahead of the audit's node: an hour of blocks of two seconds. The node is waited for
+/// ([`chain::wait_for`]), and may be behind all the same.
+const AHEAD: u64 = 1_800;
 
 /// An export that was read.
 pub(crate) struct TakenIn {
@@ -52,6 +57,7 @@ pub(crate) async fn take_in(
         is_open: false,
         blocks: BTreeMap::new(),
         unknown: (0, 0),
+        entries: Entries::default(),
     };
     let mut take = |taken: Taken, reading: &mut Reading| -> Result<(), AuditError> {
         intake.take(taken, reading)?;
@@ -139,6 +145,8 @@ struct Intake<'a> {
     blocks: BTreeMap<u64, BlockRef>,
     /// Runs of devices that are not known yet, and their bytes.
     unknown: (u64, u64),
+    /// How many entries each device has in it.
+    entries: Entries,
 }
 
 impl Intake<'_> {
@@ -156,6 +164,7 @@ impl Intake<'_> {
                     let seen = block.number.min(hashchain::MAX_INDEX);
                     self.scratch.add_answer(self.index, self.last, seen)?;
                     self.scratch.keep_answer()?;
+                    self.entries.keep();
                 }
                 if let Some(other) = self.blocks.insert(block.number, block) {
                     if other.hash != block.hash {
@@ -170,6 +179,7 @@ impl Intake<'_> {
             Taken::Dropped => {
                 if std::mem::take(&mut self.is_open) {
                     self.scratch.drop_answer()?;
+                    self.entries.drop_answer();
                 }
             }
         }
@@ -195,6 +205,15 @@ impl Intake<'_> {
         let Some(record) = known(self.study, run) else {
             return self.unknown(line, run, reading);
         };
+        let limit = self.options.limits.entries_of(record.length);
+        if !self.entries.take(device, run.entries.len(), limit) {
+            reading.fault(ExportFault::TooManyOfDevice {
+                line,
+                device,
+                limit,
+            });
+            return Ok(());
+        }
         let participant = self.options.participants.get(&device);
         let held = HeldRun::from_export(run, &record.key, participant);
         self.scratch.add_held(self.index, line, &held)?;
@@ -221,8 +240,43 @@ impl Intake<'_> {
     }
 }
 
+/// How many entries each device has in an export. A run without any counts as one.
+#[derive(Default)]
+struct Entries {
+    /// Up to the last closing line.
+    closed: HashMap<DeviceId, u64>,
+    /// Since then.
+    open: HashMap<DeviceId, u64>,
+}
+
+impl Entries {
+    /// Counts those of a run, unless the device has more than this limit with them.
+    fn take(&mut self, device: DeviceId, entries: usize, limit: u64) -> bool {
+        let closed = self.closed.get(&device).copied().unwrap_or_default();
+        let open = self.open.entry(device).or_default();
+        let with_these = *open + entries.max(1) as u64;
+        let fits = closed + with_these <= limit;
+        if fits {
+            *open = with_these;
+        }
+        fits
+    }
+
+    /// A closing line came: they stay.
+    fn keep(&mut self) {
+        for (device, entries) in self.open.drain() {
+            *self.closed.entry(device).or_default() += entries;
+        }
+    }
+
+    /// They will come again.
+    fn drop_answer(&mut self) {
+        self.open.clear();
+    }
+}
+
 /// A relay that signs about a block that the chain does not have follows another chain, or made the block up. Nobody answers
-/// for such an export.
+/// for such an export, nor for one that is about a block of the far future.
 async fn foreign_block(
     client: &ChainClient,
     study: &ChainStudy,
@@ -230,25 +284,45 @@ async fn foreign_block(
     blocks: impl Iterator<Item = BlockRef>,
     reading: &mut Reading,
 ) -> Result<(), AuditError> {
+    // The block of the audit, or a later one that the node calls final and has not proved.
+    let mut last = study.block.number;
     for block in blocks {
-        // Relays may be ahead of the block of the audit.
-        if block.number > study.block.number {
+        let number = block.number;
+        if number > last.saturating_add(AHEAD) {
+            last = last.max(client.finalised().await?.number);
+        }
+        let fault = if number > last.saturating_add(AHEAD) {
+            let most = AHEAD;
+            ExportFault::BeyondTheNode { number, last, most }
+        } else if is_foreign(client, study, scratch, &block).await? {
+            ExportFault::ForeignBlock { number }
+        } else {
             continue;
-        }
-        let own = match (block.number, scratch.header(block.number)?) {
-            (_, Some(read)) => Some(read),
-            (0, None) => Some(study.genesis),
-            // Before the checkpoint that the audit begins at, and before the first device.
-            (number, None) => client.block_hash(number).await?.map(|own| own.0),
         };
-        if own != Some(block.hash.0) {
-            let number = block.number;
-            reading.fault(ExportFault::ForeignBlock { number });
-            (reading.account, reading.block) = (None, None);
-            break;
-        }
+        reading.fault(fault);
+        (reading.account, reading.block) = (None, None);
+        break;
     }
     Ok(())
+}
+
+/// Whether the chain has another block of this number. Relays may be ahead of the block of the audit.
+async fn is_foreign(
+    client: &ChainClient,
+    study: &ChainStudy,
+    scratch: &Scratch,
+    block: &BlockRef,
+) -> Result<bool, AuditError> {
+    if block.number > study.block.number {
+        return Ok(false);
+    }
+    let own = match (block.number, scratch.header(block.number)?) {
+        (_, Some(read)) => Some(read),
+        (0, None) => Some(study.genesis),
+        // Before the checkpoint that the audit begins at, and before the first device.
+        (number, None) => client.block_hash(number).await?.map(|own| own.0),
+    };
+    Ok(own != Some(block.hash.0))
 }
 
 /// The present account of the relay that signed all of an export; none if nobody did.
@@ -284,4 +358,34 @@ pub(crate) fn relays(study: &ChainStudy, scratch: &Scratch) -> Result<Vec<[u8; 3
     relays.sort_unstable();
     relays.dedup();
     Ok(relays)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_one_device_an_export_has_no_more_entries_than_a_study_makes_plausible() {
+        let (one, other) = (DeviceId(1), DeviceId(2));
+        let mut entries = Entries::default();
+        assert!(entries.take(one, 256, 600));
+        assert!(entries.take(other, 256, 600));
+        entries.keep();
+        assert!(entries.take(one, 256, 600));
+        // What is too much is left out, and what fits is taken.
+        assert!(!entries.take(one, 89, 600));
+        assert!(entries.take(one, 88, 600));
+        // A run without entries takes memory, too.
+        assert!(!entries.take(one, 0, 600));
+        assert!(entries.take(other, 0, 600));
+        // What comes again counts once.
+        for _ in 0..9 {
+            entries.drop_answer();
+            assert!(entries.take(one, 344, 600));
+            assert!(!entries.take(one, 1, 600));
+        }
+        entries.keep();
+        assert!(!entries.take(one, 1, 600));
+        assert!(entries.take(other, 344, 600));
+    }
 }

@@ -8,8 +8,7 @@ mod runs;
 
 use std::path::Path;
 
-use mhealth_api::Refusal;
-use rusqlite::{params, Connection, OptionalExtension};
+use rusqlite::{params, Connection, OptionalExtension, Row};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -150,16 +149,6 @@ impl Scratch {
         Ok(())
     }
 
-    /// The accounts that brought runs as relays do: not those whom the chain refused for not being one of the study's.
-    pub fn submitters(&self) -> Result<Vec<[u8; 32]>, rusqlite::Error> {
-        let mut query = self
-            .0
-            .prepare("SELECT DISTINCT submitter FROM brought WHERE fate IS NOT ?1")?;
-        let stranger = Refusal::NotARelayOfThisStudy;
-        let rows = query.query_map([stranger.as_str()], |row| row.get(0))?;
-        rows.collect()
-    }
-
     /// Something to remember about the audit itself.
     pub fn fact(&self, name: &str) -> Result<Option<String>, rusqlite::Error> {
         let mut query = self
@@ -208,4 +197,10 @@ impl Scratch {
         let time = query.query_row([number], |row| row.get(0)).optional()?;
         Ok(time.flatten())
     }
+}
+
+/// A sequence from a column. All 64 bits are kept, as SQLite's signed numbers: those that are greater than these stand there as
+/// negative ones.
+fn sequence(row: &Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {
+    row.get(column).map(i64::cast_unsigned)
 }

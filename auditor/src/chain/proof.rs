@@ -198,6 +198,19 @@ pub(super) struct Changes {
     pub(super) forced: Vec<u32>,
 }
 
+impl Changes {
+    /// The blocks by which each set handed over to the next, after the block `from`, up to the set that signed for the block `justified`:
+    /// that one may be the last of its set.
+    pub(super) fn handovers_between(
+        &self,
+        from: u32,
+        justified: u32,
+    ) -> impl Iterator<Item = u32> + '_ {
+        let handovers = self.handovers.iter().copied();
+        handovers.filter(move |block| *block > from && *block < justified)
+    }
+}
+
 /// Checks that the block of the audit is final, from what the person knows who runs it.
 pub(super) async fn standing(
     client: &ChainClient,
@@ -252,8 +265,9 @@ async fn finality(
         Err(why) => return Ok(Err(why)),
     };
     let mut handovers = Vec::new();
-    for number in changes.handovers.iter().filter(|block| **block > from) {
-        match handover(client, *number).await? {
+    let justified = shown.descendants.last().unwrap_or(&target.header).number;
+    for number in changes.handovers_between(from, justified) {
+        match handover(client, number).await? {
             Some(handover) => handovers.push(handover),
             None => {
                 return Ok(Err(format!(

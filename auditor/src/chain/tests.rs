@@ -2,6 +2,7 @@
 
 use hashchain::{DeviceId, LinkHash, Run};
 
+use super::proof::Changes;
 use super::Rotations;
 use crate::case::{BroughtRun, Fate};
 use crate::scratch::Scratch;
@@ -56,4 +57,22 @@ fn what_a_former_account_brought_is_told_of_the_present_one() {
     let brought = scratch.brought(DeviceId(0)).unwrap();
     let submitters: Vec<_> = brought.iter().map(|run| run.submitter).collect();
     assert_eq!(submitters, [[3; 32], [3; 32], [3; 32], [9; 32]]);
+}
+
+#[test]
+fn the_last_block_of_a_set_is_signed_for_by_that_set() {
+    // An earlier audit, whose file is gone on from, may have read further than this one.
+    let changes = Changes {
+        handovers: vec![3, 7, 12, 20],
+        forced: vec![],
+    };
+    let led_by = |from, justified| -> Vec<u32> {
+        let handovers = changes.handovers_between(from, justified);
+        handovers.collect()
+    };
+    assert_eq!(led_by(0, 12), [3, 7]);
+    assert_eq!(led_by(0, 13), [3, 7, 12]);
+    // A checkpoint's own state names those after it.
+    assert!(led_by(3, 7).is_empty());
+    assert_eq!(led_by(3, 8), [7]);
 }

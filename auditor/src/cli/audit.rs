@@ -54,6 +54,10 @@ pub(crate) struct AuditArguments {
     /// An export that was saved before; may be given several times.
     #[arg(long, value_name = "NAME=FILE")]
     export: Vec<String>,
+    /// What a stopped phone still holds, as `mhealth-device export-queue` writes it; may be given several times. Nobody has to sign it, and
+    /// it stands for no relay's export.
+    #[arg(long, value_name = "NAME=FILE")]
+    phone: Vec<String>,
     /// For how many blocks a run may be on its way to the chain before a relay that signed that it holds it is said to keep it
     /// back.
     #[arg(long, value_name = "BLOCKS", default_value_t = ON_ITS_WAY)]
@@ -108,7 +112,7 @@ pub(crate) struct AuditArguments {
 pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
     let report_key = signer(&arguments)?;
     let options = Options {
-        exports: export::from_arguments(&arguments.relay, &arguments.export)?,
+        exports: export::from_arguments(&arguments.relay, &arguments.export, &arguments.phone)?,
         patience: Some(arguments.on_its_way),
         every_signature: arguments.every_signature,
         limits: Limits {

@@ -103,7 +103,7 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
         holder: Holder::Relay,
         limits: Limits::default(),
     };
-    for named in export::from_arguments(&[], &arguments.export)? {
+    for named in export::from_arguments(&[], &arguments.export, &[])? {
         let named = &named;
         let before = contents.envelopes.len();
         let mut take = |taken: Taken, _: &mut export::Reading| {

@@ -22,6 +22,7 @@ impl ExportFault {
                 | AnotherAccount { .. }
                 | EndsEarly
                 | ForeignBlock { .. }
+                | BeyondTheNode { .. }
                 | OutOfOrder { .. }
         )
     }
@@ -136,6 +137,16 @@ pub enum ExportFault {
         /// The block's number.
         number: u64,
     },
+    /// The closing line names a block that is so far beyond what the audit's node calls final that the export or the node is wrong.
+    #[error("it was signed about block {number}, which is more than {most} beyond {last}, the last that this audit's node calls final: the export or the node is wrong")]
+    BeyondTheNode {
+        /// The block's number.
+        number: u64,
+        /// The last block that the node calls final.
+        last: u64,
+        /// How far a relay may be ahead of the node.
+        most: u64,
+    },
 
     /// There are more lines than an export of this study can have.
     #[error("it has more than {limit} lines")]
@@ -146,6 +157,16 @@ pub enum ExportFault {
     /// There are more bytes than are read.
     #[error("it has more than {limit} bytes")]
     TooManyBytes {
+        /// The limit.
+        limit: u64,
+    },
+    /// There are more entries of one device than an export of this study can have. Others are read on.
+    #[error("line {line} has more entries of device {device} than the {limit} that are read of it")]
+    TooManyOfDevice {
+        /// The line, from 1.
+        line: u64,
+        /// The device.
+        device: DeviceId,
         /// The limit.
         limit: u64,
     },

@@ -2,6 +2,8 @@
 
 //! Exports as a command line names them. Credentials come from the environment.
 
+use std::iter::repeat;
+
 use mhealth_chain_client::{is_on_this_machine, read_secret_text};
 use reqwest::Url;
 use zeroize::Zeroizing;
@@ -13,12 +15,18 @@ use crate::error::AuditError;
 /// Holds the credential for all relays; `MHEALTH_RELAY_CREDENTIAL_NAME` for the one called `name`.
 const CREDENTIAL: &str = "MHEALTH_RELAY_CREDENTIAL";
 
-/// Relays and export files as a command line names them, `NAME=PLACE`, in that order. Each once: who is named twice would count
-/// for two.
-pub fn from_arguments(relays: &[String], files: &[String]) -> Result<Vec<NamedExport>, AuditError> {
+/// Relays, export files, and files of what stopped phones still hold, as a command line names them, `NAME=PLACE`, in that order. Each
+/// once: who is named twice would count for two.
+pub fn from_arguments(
+    relays: &[String],
+    files: &[String],
+    phones: &[String],
+) -> Result<Vec<NamedExport>, AuditError> {
+    let of_relays = relays.iter().chain(files).zip(repeat(Holder::Relay));
+    let of_phones = phones.iter().zip(repeat(Holder::Phone));
     let mut exports = Vec::new();
-    let places = places(relays.iter().chain(files))?;
-    for (index, (name, place)) in places.into_iter().enumerate() {
+    let places = places(of_relays.chain(of_phones))?;
+    for (index, (name, place, holder)) in places.into_iter().enumerate() {
         let source = match index < relays.len() {
             true => Source::Relay {
                 url: protected(place)?.into(),
@@ -29,28 +37,31 @@ pub fn from_arguments(relays: &[String], files: &[String]) -> Result<Vec<NamedEx
         exports.push(NamedExport {
             name,
             source,
-            holder: Holder::Relay,
+            holder,
         });
     }
     Ok(exports)
 }
 
+/// An export's name, its place, and who shows it.
+type Place<'a> = (String, &'a str, Holder);
+
 /// The names and places of these arguments. Fails where two have one name or one place.
 fn places<'a>(
-    arguments: impl Iterator<Item = &'a String>,
-) -> Result<Vec<(String, &'a str)>, AuditError> {
-    let mut places: Vec<(String, &str)> = Vec::new();
-    for (argument, number) in arguments.zip(1..) {
-        let (name, place) = named(argument, number);
-        if places.iter().any(|(other, _)| *other == name) {
+    arguments: impl Iterator<Item = (&'a String, Holder)>,
+) -> Result<Vec<Place<'a>>, AuditError> {
+    let mut places: Vec<Place<'a>> = Vec::new();
+    for ((argument, holder), number) in arguments.zip(1..) {
+        let (name, place) = named(argument, holder, number);
+        if places.iter().any(|(other, ..)| *other == name) {
             return Err(bad(argument, "two exports have the same name"));
         }
         let at = address(place);
-        if let Some((other, _)) = places.iter().find(|(_, other)| address(other) == at) {
+        if let Some((other, ..)) = places.iter().find(|(_, other, _)| address(other) == at) {
             let why = format!("this is {other} once more, under another name");
             return Err(bad(argument, why));
         }
-        places.push((name, place));
+        places.push((name, place, holder));
     }
     Ok(places)
 }
@@ -63,13 +74,17 @@ fn address(place: &str) -> String {
 }
 
 /// `NAME=PLACE`, or a place, which is named by its number.
-fn named(argument: &str, number: usize) -> (String, &str) {
+fn named(argument: &str, holder: Holder, number: usize) -> (String, &str) {
+    let whose = match holder {
+        Holder::Relay => "relay",
+        Holder::Phone => "phone",
+    };
     match argument.split_once('=') {
         // A query of a URL has an equals sign, too.
         Some((name, place)) if !name.is_empty() && !name.contains(['/', ':', '?']) => {
             (name.to_string(), place)
         }
-        _ => (format!("relay-{number}"), argument),
+        _ => (format!("{whose}-{number}"), argument),
     }
 }
 
@@ -112,7 +127,7 @@ mod tests {
     fn refused(relays: &[&str], files: &[&str]) -> String {
         let [relays, files] = [relays, files].map(|all| all.iter().map(|it| (*it).to_owned()));
         let (relays, files): (Vec<String>, Vec<String>) = (relays.collect(), files.collect());
-        let error = from_arguments(&relays, &files).unwrap_err();
+        let error = from_arguments(&relays, &files, &[]).unwrap_err();
         assert_eq!(error.code(), "bad_input");
         error.to_string()
     }
@@ -135,21 +150,29 @@ mod tests {
         let same = "two exports have the same name";
         assert!(refused(&[relay, "dave=https://two.example"], &[]).ends_with(same));
         assert!(refused(&[relay], &["dave=one.ndjson"]).ends_with(same));
+        // Nor may one file be a relay's and a phone's.
+        let [file, phone] = ["one.ndjson", "p=one.ndjson"].map(|it| vec![it.to_owned()]);
+        let error = from_arguments(&[], &file, &phone).unwrap_err().to_string();
+        assert!(error.ends_with("relay-1 once more, under another name"));
     }
 
     #[test]
     fn each_is_named_as_it_says_or_by_its_number() {
         let files = ["dave=one.ndjson", "two.ndjson", "eve=three.ndjson"].map(String::from);
-        let exports = from_arguments(&[], &files).unwrap();
+        let phones = ["p-17=four.ndjson", "five.ndjson"].map(String::from);
+        let exports = from_arguments(&[], &files, &phones).unwrap();
         let exports = exports.iter();
         let named: Vec<_> = exports
-            .map(|it| (&*it.name, format!("{:?}", it.source)))
+            .map(|it| (&*it.name, format!("{:?}", it.source), it.holder))
             .collect();
         let expected = [
-            ("dave", "one.ndjson"),
-            ("relay-2", "two.ndjson"),
-            ("eve", "three.ndjson"),
+            ("dave", "one.ndjson", Holder::Relay),
+            ("relay-2", "two.ndjson", Holder::Relay),
+            ("eve", "three.ndjson", Holder::Relay),
+            ("p-17", "four.ndjson", Holder::Phone),
+            ("phone-5", "five.ndjson", Holder::Phone),
         ];
-        assert_eq!(named, expected.map(|(name, file)| (name, file.to_owned())));
+        let expected = expected.map(|(name, file, holder)| (name, file.to_owned(), holder));
+        assert_eq!(named, expected);
     }
 }

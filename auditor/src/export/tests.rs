@@ -231,6 +231,8 @@ async fn an_export_ends_at_each_of_its_bounds() {
     }
     let of_study = limits.lines_of(1_000, 10);
     assert_eq!(of_study.lines, 1_000_000 + 4 * 1_000 + 64 * 10);
+    assert_eq!(of_study.entries_of(1_000), 65_536 + 4 * 1_000);
+    assert_eq!(of_study.entries_of(u64::MAX), u64::MAX);
 }
 
 /// A relay that gives these answers, one a connection, and tells what it was asked.

@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use hashchain::LinkHash;
+use hashchain::{LinkHash, MAX_INDEX};
 use mhealth_api::{DeviceStatus, Refusal, RunState};
 
-use crate::case::{Case, Conflict, HeldRun, RelayStore};
+use crate::case::{BroughtRun, Case, Conflict, HeldRun, RelayStore};
 use crate::verdict::{
     Content, Ground, JudgedConflict, JudgedEntry, Maker, Party, Uncovered, Verdict,
 };
@@ -71,7 +71,10 @@ fn kind(
 ) -> Kind {
     let record = &facts.case.record;
     let Some(maker) = facts.walk.makers.get(&(sequence, link)).copied() else {
-        return Kind::FarAhead;
+        return match is_made_up(facts.case, sequence, sighting) {
+            true => Kind::Attempt,
+            false => Kind::FarAhead,
+        };
     };
     if maker == Maker::NotTheSecret {
         return Kind::Attempt;
@@ -111,6 +114,22 @@ fn kind(
             Kind::Undecided
         }
     }
+}
+
+/// Whether an entry whose key is not derived is an attempt: nobody holds it, and no phone gets to its place, or only strangers brought it.
+fn is_made_up(case: &Case, sequence: u64, sighting: &Sighting) -> bool {
+    let is_a_place = (1..=MAX_INDEX).contains(&sequence);
+    let is_known = brought_by_relays(case, sighting).next().is_some();
+    sighting.held.is_empty() && !(is_a_place && is_known)
+}
+
+/// The runs in blocks that carry an entry, without those that strangers brought.
+fn brought_by_relays<'a>(
+    case: &'a Case,
+    sighting: &'a Sighting,
+) -> impl DoubleEndedIterator<Item = &'a BroughtRun> {
+    let brought = sighting.brought.iter().map(|index| &case.brought[*index]);
+    brought.filter(|run| !run.is_a_strangers(&case.record.key, &case.relays))
 }
 
 fn judged(
@@ -193,7 +212,7 @@ fn waiting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
         DeviceStatus::Retired => Some(Refusal::DeviceRetired),
         DeviceStatus::Unknown(status) => Some(Refusal::Unknown(status.clone())),
     };
-    let brought = sighting.brought.iter().map(|index| &case.brought[*index]);
+    let brought = brought_by_relays(case, sighting);
     let mut in_blocks = brought.filter_map(|run| run.fate.refused().cloned());
     if let Some(why) = shut_out.or(in_blocks.next_back()) {
         judged.grounds = vec![Ground::RefusedByChain];
@@ -215,21 +234,35 @@ fn waiting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
         .filter(|(store, run)| is_withheld(case, sighting, store, run))
         .map(|(store, run)| blame::holder(store, run))
         .collect();
-    if withholding.is_empty() {
-        judged.uncovered = vec![Uncovered::OnItsWay];
-    } else {
+    if !withholding.is_empty() {
         judged.grounds = vec![Ground::Withheld];
         judged.parties = withholding.into_iter().collect();
+        return;
+    }
+    let mut held = held_runs(facts, sighting).peekable();
+    if held.peek().is_some() && held.all(|(store, run)| !may_bring(case, store, run)) {
+        // Who took their role away had a say in it, too.
+        judged.grounds = vec![Ground::RefusedByChain];
+        judged.uncovered = vec![refused(Refusal::NotARelayOfThisStudy)];
+    } else {
+        judged.uncovered = vec![Uncovered::OnItsWay];
     }
 }
 
-/// Whether a relay signed that it holds a run since a block that is long before that of the audit, and nobody has brought it:
-/// the block that it had seen when it signed, or the one in which it brought a run that it says it stored later.
+/// Whether what somebody holds may still get to the chain through them: not if they signed for it as a relay, and are none any more.
+fn may_bring(case: &Case, store: &RelayStore, run: &HeldRun) -> bool {
+    let signer = store.signer(run);
+    signer.is_none_or(|signer| case.appointed.contains(&signer))
+}
+
+/// Whether a relay, which is one still, signed that it holds a run since a block that is long before that of the audit, and nobody has
+/// brought it: the block that it had seen when it signed, or the one in which it brought a run that it says it stored later.
 fn is_withheld(case: &Case, sighting: &Sighting, store: &RelayStore, run: &HeldRun) -> bool {
     let since = [run.signed_at, run.held_since];
     let since = since.into_iter().flatten().min();
     store.signer(run).is_some()
-        && sighting.brought.is_empty()
+        && may_bring(case, store, run)
+        && brought_by_relays(case, sighting).next().is_none()
         && case.blocks_complete
         && since.is_some_and(|since| since.saturating_add(case.patience) < case.block)
 }

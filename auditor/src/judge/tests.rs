@@ -4,5 +4,6 @@ mod attacks;
 mod coverage;
 mod exports;
 mod laws;
+mod roles;
 mod signatures;
 mod world;

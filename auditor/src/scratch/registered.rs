@@ -5,7 +5,7 @@
 use hashchain::{DataDigest, DeviceId, LinkHash};
 use rusqlite::{params, OptionalExtension, Row};
 
-use super::Scratch;
+use super::{sequence, Scratch};
 use crate::case::RegisteredEntry;
 
 impl Scratch {
@@ -25,7 +25,7 @@ impl Scratch {
             let (device, first) = &stretch[0];
             let parts = stretch.iter().flat_map(|(_, it)| [it.digest.0, it.link.0]);
             let parts: Vec<u8> = parts.flatten().collect();
-            query.execute(params![device.0, first.sequence, parts])?;
+            query.execute(params![device.0, first.sequence.cast_signed(), parts])?;
         }
         Ok(())
     }
@@ -56,7 +56,7 @@ impl Scratch {
             "SELECT sequence, parts FROM stretch WHERE device = ?1 AND sequence <= ?2
              ORDER BY sequence DESC LIMIT 1",
         )?;
-        let entries = query.query_row(params![device.0, sequence], stretch);
+        let entries = query.query_row(params![device.0, sequence.cast_signed()], stretch);
         let entries = entries.optional()?.unwrap_or_default();
         let mut entries = entries.into_iter();
         Ok(entries
@@ -67,10 +67,10 @@ impl Scratch {
 
 /// Registered entries of a device that follow each other, from their first sequence and their hashes.
 fn stretch(row: &Row<'_>) -> Result<Vec<RegisteredEntry>, rusqlite::Error> {
-    let first: u64 = row.get(0)?;
+    let first = sequence(row, 0)?;
     let parts: Vec<u8> = row.get(1)?;
     let entries = parts.as_chunks::<32>().0.as_chunks::<2>().0.iter();
-    Ok((first..)
+    Ok((first..=u64::MAX)
         .zip(entries)
         .map(|(sequence, [digest, link])| RegisteredEntry {
             sequence,
@@ -118,5 +118,23 @@ mod tests {
             assert_eq!(link, expected, "{sequence}");
         }
         assert_eq!(scratch.link(DeviceId(3), 1).expect("it is read"), None);
+    }
+
+    #[test]
+    fn sequences_are_those_of_the_state_up_to_the_last_number() {
+        let scratch = Scratch::temporary().expect("there is room");
+        let middle = 1 << 63;
+        let sequences = [1, middle - 1, middle, u64::MAX - 1, u64::MAX];
+        let entries = sequences.map(|at| (DeviceId(1), entry(at)));
+        scratch
+            .add_registered(entries.to_vec())
+            .expect("there is room");
+        let registered = scratch.registered(DeviceId(1)).expect("it is read");
+        assert_eq!(registered, sequences.map(entry));
+        for at in [1, 2, middle - 1, u64::MAX - 2, u64::MAX] {
+            let link = scratch.link(DeviceId(1), at).expect("it is read");
+            let expected = sequences.contains(&at).then(|| entry(at).link);
+            assert_eq!(link, expected, "{at}");
+        }
     }
 }

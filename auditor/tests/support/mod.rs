@@ -3,6 +3,8 @@
 //! A trial on a real chain: phones with real escrows, an authentication server, and a relay that keeps what it brings.
 #![allow(dead_code)] // Each test uses a part of it.
 
+pub(crate) mod audits;
+
 use std::io::Write;
 use std::path::PathBuf;
 

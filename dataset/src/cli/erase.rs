@@ -58,7 +58,7 @@ pub(super) struct Erase {
 
 pub(super) fn run(arguments: Erase) -> Result<(), DataError> {
     let relays =
-        export::from_arguments(&arguments.relay, &[]).map_err(|error| DataError::Place {
+        export::from_arguments(&arguments.relay, &[], &[]).map_err(|error| DataError::Place {
             code: error.code(),
             why: error.to_string(),
         })?;

@@ -142,6 +142,8 @@ pub(crate) enum Attack {
     ReceiptUnasked,
     /// Somebody orders to erase who does not hold the participants' keys.
     ForgesOrder,
+    /// A relay of another study brings runs about a phone that no phone makes, so that no audit of the phone's study is right any more.
+    StrangersRuns,
 }
 
 /// What must come of an attack where phones chain.
@@ -158,7 +160,7 @@ pub(crate) enum Must {
 }
 
 impl Attack {
-    pub(crate) const ALL: [Attack; 64] = [
+    pub(crate) const ALL: [Attack; 65] = [
         Attack::Alter,
         Attack::Reorder,
         Attack::LeaveOut,
@@ -223,6 +225,7 @@ impl Attack {
         Attack::LosesAsErased,
         Attack::ReceiptUnasked,
         Attack::ForgesOrder,
+        Attack::StrangersRuns,
     ];
 
     /// Whether it says something about a column. Where relays chain there are no runs and no secrets; and what has nothing to do
@@ -337,7 +340,8 @@ impl Attack {
             | Attack::CrowdAtRelay
             | Attack::CrowdWithToken
             | Attack::CrowdAtServer
-            | Attack::ForgesOrder => Must::BePrevented,
+            | Attack::ForgesOrder
+            | Attack::StrangersRuns => Must::BePrevented,
             Attack::Withhold
             | Attack::AlterKept
             | Attack::LoseKept

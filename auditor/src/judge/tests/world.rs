@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) brought: Vec<BroughtRun>,
     pub(super) conflicts: Vec<Conflict>,
     pub(super) stores: Vec<RelayStore>,
+    /// Who is a relay at the block of the audit.
+    pub(super) appointed: Vec<[u8; 32]>,
     pub(super) phone: Phone,
     pub(super) block: u64,
     pub(super) every_signature: bool,
@@ -89,6 +91,7 @@ impl World {
             brought: Vec::new(),
             conflicts: Vec::new(),
             stores: vec![store("dave", DAVE), store("eve", EVE)],
+            appointed: vec![DAVE, EVE],
             phone: Phone::new(key, DEVICE, genesis, &secret),
             block: 1,
             every_signature: false,
@@ -219,6 +222,7 @@ impl World {
             conflicts: self.conflicts.clone(),
             conflicts_not_stored: 0,
             relays: vec![DAVE, EVE],
+            appointed: self.appointed.clone(),
             stores: self.shown(),
             secret: SecretAccess::open(
                 std::slice::from_ref(&self.auditor),

@@ -99,6 +99,7 @@ impl Attack {
             Attack::LosesAsErased => "relay says erased, lost it",
             Attack::ReceiptUnasked => "sponsor's receipt, no order",
             Attack::ForgesOrder => "forged order to erase",
+            Attack::StrangersRuns => "another study's relay meddles",
         }
     }
 }

@@ -7,6 +7,7 @@ mod checkpoints;
 mod crowds;
 mod erasures;
 mod scopes;
+mod strangers;
 mod together;
 mod validators;
 
@@ -45,6 +46,7 @@ pub(crate) async fn play(
             | Attack::LosesAsErased
             | Attack::ReceiptUnasked
             | Attack::ForgesOrder => erasures::play(row, seed, attempts).await,
+            Attack::StrangersRuns => strangers::play(attempts, folder).await,
             _ => crowds::play(row, seed, attempts).await,
         };
         all.extend(tried.with_context(|| format!("{row:?}"))?);
