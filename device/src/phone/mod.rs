@@ -17,6 +17,7 @@ use mhealth_evidence::Checkpoint;
 use crate::{
     book::{Book, EnrolmentCode},
     chain::{ChainFault, ChainRefusal},
+    continuation::reconsider,
     error::Error,
     host::{Host, Keystore, PhoneStore, Transport},
     ledger::{Ledger, Opened},
@@ -171,7 +172,8 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
 
     /// Finishes an enrolment that was begun, compares the phone with the chain, sends what the chain lacks and waits for the
     /// proof. Back when that is done, when it fails, or after `deadline` with the code `deadline`. The future may be dropped at
-    /// any point. Calls at the same time wait for each other.
+    /// any point. Calls at the same time wait for each other. A phone that was stopped for a foreign head asks whether somebody shows by
+    /// now why that is so, and nothing more.
     pub async fn sync(&self, deadline: Duration) -> Result<Standing, SyncError> {
         let ends = self.senses.moment().after(deadline);
         self.within(deadline, self.syncing(&ends)).await
@@ -261,12 +263,15 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             return Ok(Standing::Unenrolled);
         };
         let id = ledger.current()?;
-        if let Some(reason) = ledger.device(id)?.frozen {
-            return Ok(Standing::Frozen(reason));
-        }
+        let stopped = ledger.device(id)?.frozen;
         let Some(address) = self.authentication(&ledger)? else {
-            return Ok(Standing::Unenrolled);
+            return Ok(stopped.map_or(Standing::Unenrolled, Standing::Frozen));
         };
+        if let Some(reason) = stopped {
+            let servers = self.servers(&ledger, &address, ends);
+            let known = reconsider(&*ledger, &servers, id).await?;
+            return Ok(Standing::Frozen(known.unwrap_or(reason)));
+        }
         if let (false, Some(code)) = (ledger.device(id)?.proved, ledger.code(id)?) {
             self.redeem(&address, &code, false, ends).await?;
         }

@@ -5,6 +5,7 @@
 mod crashes;
 mod deadlines;
 mod enrolling;
+mod foreign;
 mod memory;
 mod secrets;
 mod standing;
