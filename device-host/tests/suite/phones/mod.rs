@@ -5,6 +5,7 @@
 mod crashes;
 mod deadlines;
 mod enrolling;
+mod files;
 mod foreign;
 mod memory;
 mod secrets;
