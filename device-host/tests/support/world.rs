@@ -116,6 +116,13 @@ impl World {
         self.state().codes.insert(code, issued);
     }
 
+    /// The server forgets who redeemed a code, as one does whose database is an older copy. The chain forgets nothing.
+    pub(crate) fn forget(&self, code: &EnrolmentCode) {
+        let mut state = self.state();
+        let issued = state.codes.get_mut(&*code.reveal());
+        issued.expect("it is issued").used_for = None;
+    }
+
     /// New authorities take over.
     pub(crate) fn hand_over(&self) {
         let mut state = self.state();

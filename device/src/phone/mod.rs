@@ -111,8 +111,8 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
 
     /// Enrols the phone with a code that the study's staff handed out, at the authentication server of this address. Gives its
     /// number on the chain, once that is proved. After a failure, or a kill, the same call goes on with the same bytes; so does
-    /// [`sync`](Self::sync). A phone that was stopped begins anew beside what it has, and so does one that cannot be enrolled as it is.
-    /// A code that was of no use leaves nothing behind.
+    /// [`sync`](Self::sync). A phone that was stopped begins anew beside what it has, and so does one that cannot be enrolled as it is;
+    /// if something was sealed with it, for another code only. A code that was of no use leaves nothing behind.
     ///
     /// The code by which the phone was enrolled gives its number again. With another one it looks whether the chain has retired its
     /// device, and goes on then; otherwise the code is not used, and the error is `already_enrolled`. So it is when a code that was
@@ -273,7 +273,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             return Ok(Standing::Frozen(known.unwrap_or(reason)));
         }
         if let (false, Some(code)) = (ledger.device(id)?.proved, ledger.code(id)?) {
-            self.redeem(&address, &code, false, ends).await?;
+            self.redeem(&address, &code, false, false, ends).await?;
         }
         // It may be another device by now.
         let ledger = self.ledger().ok_or(Error::NotEnrolled)?;

@@ -7,6 +7,7 @@ mod deadlines;
 mod enrolling;
 mod files;
 mod foreign;
+mod kept;
 mod memory;
 mod secrets;
 mod standing;
