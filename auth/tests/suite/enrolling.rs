@@ -66,7 +66,9 @@ async fn a_code_tells_its_terms_without_being_used(setting: Setting) {
         assert_eq!(terms.auditor_key, Key(study.auditor_key));
         assert_eq!(terms.participant_key, Some(participant_key));
         let code: EnrolmentCode = issued.code.parse().unwrap();
-        assert!(code.is_for(Some(&participant_key)) && !code.is_for(None));
+        assert!(code.is_for(&terms.chain, Some(&participant_key)));
+        assert!(!code.is_for(&terms.chain, None));
+        assert!(!code.is_for(&Hash([1; 32]), Some(&participant_key)));
         assert_eq!(terms.auditor_epoch, 0);
         assert_eq!((terms.predecessor, terms.expires_at), (None, 1_800_000_100));
     }
@@ -164,7 +166,8 @@ async fn unknown_revoked_and_expired_codes_are_told_apart(setting: Setting) {
     for malformed in ["", "hello", &mistyped, &"Z".repeat(10_000)] {
         expect(malformed, Code::MalformedCode).await;
     }
-    let unknown = EnrolmentCode::new(&[1; 13], None).reveal();
+    let chain = Hash(setting.chain.genesis_hash().0);
+    let unknown = EnrolmentCode::new(&[1; 13], &chain, None).reveal();
     expect(&unknown, Code::UnknownCode).await;
     // The secret of one code and the pin of another are no code that was issued.
     expect(

@@ -111,6 +111,8 @@ pub(crate) struct Behaviour {
     pub(crate) ahead: u64,
     /// What the server calls itself, if not by the address that it listens on.
     pub(crate) issuer: Option<String>,
+    /// The chain that the server says its codes are for, if not that of the tests.
+    pub(crate) chain: Option<Hash>,
     /// The study that the server says its codes are for, if not that of the tests.
     pub(crate) study: Option<StudyId>,
     /// Relays that the authentication server names.
