@@ -42,6 +42,9 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         code: &EnrolmentCode,
         ends: &Moment,
     ) -> Result<DeviceId, SyncError> {
+        if let Some(ledger) = self.ledger() {
+            self.expect_own_chain(&ledger)?;
+        }
         let present = self.present(address)?;
         let mut is_another = true;
         match &present {
@@ -55,7 +58,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             _ => {}
         }
         // What the code is for decides what kind of device redeems it.
-        let found = self.ask(address).code_terms(code).await??;
+        let found = self.code_terms(address, code).await?;
         // Before anything is done with a code that was kept.
         if let Some(ledger) = self.ledger() {
             ledger.expect_study(&Terms::from(&found))?;
@@ -76,6 +79,19 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         }
         let is_new = self.make_ready(&found, code, address, true)?;
         self.redeem(address, code, is_new, is_another, ends).await
+    }
+
+    /// What a code is for, as its server says. Refused if that is on another chain than the app is for.
+    async fn code_terms(
+        &self,
+        address: &Address,
+        code: &EnrolmentCode,
+    ) -> Result<CodeTerms, SyncError> {
+        let found = self.ask(address).code_terms(code).await??;
+        match self.options.chain {
+            Some(named) if named != found.chain.0 => Err(another_chain().into()),
+            _ => Ok(found),
+        }
     }
 
     /// Redeems the code that the present device has kept, with that device, or with a new one if it cannot be enrolled any more.
@@ -102,7 +118,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
                     if let Some(number) = prove_one(&*ledger, &servers, id).await? {
                         return Ok(number);
                     }
-                    let found = self.ask(address).code_terms(code).await??;
+                    let found = self.code_terms(address, code).await?;
                     // Nothing is awaited from here on: what is sealed meanwhile counts.
                     let device = ledger.device(id)?;
                     if let Some(reason) = device.frozen {
@@ -280,6 +296,14 @@ fn may_redeem<S: PhoneStore>(ledger: &Ledger<S>, found: &CodeTerms) -> Result<bo
 fn is_for<S: PhoneStore>(ledger: &Ledger<S>, found: &CodeTerms, device: &DeviceRecord) -> bool {
     let is_open = device.frozen.is_none() && !device.proved;
     is_open && compare(found, ledger.terms(), device).is_ok()
+}
+
+fn another_chain() -> ChainRefusal {
+    ChainRefusal::before_the_chain(
+        "another_chain",
+        "The authentication server enrols on another chain than the one that this app is for. The code was not used. Report this to \
+         the study.",
+    )
 }
 
 fn enrolled_already(number: DeviceId) -> ChainRefusal {

@@ -48,6 +48,10 @@ pub struct Options {
     pub trust_relays: bool,
     /// Blocks that the consortium names, over which proofs may lead where the chain's authorities were changed by force.
     pub checkpoints: Vec<Checkpoint>,
+    /// Hash of the first block of the chain that the app is for; codes and states of any other are refused. None: the chain that the
+    /// code was made for, as its pin says. Name it where you can: whoever makes codes for an authentication server that is not honest
+    /// may not compare their pins.
+    pub chain: Option<[u8; 32]>,
     /// How long to wait for what. A call's deadline comes before all of it, and one relay gets a share of the time until then only.
     pub patience: Patience,
 }
@@ -58,6 +62,7 @@ impl Default for Options {
             copies: 1,
             trust_relays: false,
             checkpoints: Vec::new(),
+            chain: None,
             patience: Patience::default(),
         }
     }
@@ -262,6 +267,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         let Some(ledger) = self.ledger() else {
             return Ok(Standing::Unenrolled);
         };
+        self.expect_own_chain(&ledger)?;
         let id = ledger.current()?;
         let stopped = ledger.device(id)?.frozen;
         let Some(address) = self.authentication(&ledger)? else {
@@ -279,6 +285,12 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         let ledger = self.ledger().ok_or(Error::NotEnrolled)?;
         let servers = self.servers(&ledger, &address, ends);
         upload_one(&*ledger, &servers, ledger.current()?).await
+    }
+
+    /// Checks that a store's devices are of the chain that the app names, if it names one.
+    fn expect_own_chain(&self, ledger: &Ledger<S>) -> Result<(), Error> {
+        let named = self.options.chain.as_ref();
+        named.map_or(Ok(()), |chain| ledger.expect_chain(chain))
     }
 
     /// Where the code was redeemed, or is to be.

@@ -2,6 +2,7 @@
 
 //! The phone of the core, as an app holds it, over a store that can be killed at any write and servers over real HTTP.
 
+mod chains;
 mod crashes;
 mod deadlines;
 mod enrolling;
