@@ -112,19 +112,21 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
                 Err(SyncError::Refused(refusal)) => refusal,
                 done => return done,
             };
+            // Whatever its server says of the code, the chain may have the device.
+            if let Some(number) = prove_one(&*ledger, &servers, id).await? {
+                return Ok(number);
+            }
+            let device = ledger.device(id)?;
+            if let Some(reason) = device.frozen {
+                let key = device.key;
+                return Err(Error::Frozen { key, reason }.into());
+            }
             match refusal.code.parse::<Code>() {
                 // Its secret is sealed to a former key of the auditor, or its key was used with another code.
                 Ok(Code::OtherAuditorEpoch | Code::KeyInUse) if !is_new => {
-                    if let Some(number) = prove_one(&*ledger, &servers, id).await? {
-                        return Ok(number);
-                    }
                     let found = self.code_terms(address, code).await?;
                     // Nothing is awaited from here on: what is sealed meanwhile counts.
                     let device = ledger.device(id)?;
-                    if let Some(reason) = device.frozen {
-                        let key = device.key;
-                        return Err(Error::Frozen { key, reason }.into());
-                    }
                     let is_given_up = is_another && device.number.is_none();
                     if device.length > 0 && !is_given_up {
                         return Err(refusal.into());

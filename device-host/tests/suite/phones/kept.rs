@@ -3,7 +3,7 @@
 //! A server that says that a device cannot be enrolled may be wrong, or lie. What was sealed with the device is not given up for that.
 
 use hashchain::{DeviceId, OpeningKey};
-use mhealth_api::Key;
+use mhealth_api::{Code, Key};
 use mhealth_device_host::Standing;
 
 use super::{
@@ -69,16 +69,19 @@ async fn a_device_stays_when_its_server_says_that_its_key_is_in_use() {
 
 #[tokio::test]
 async fn a_relay_proves_the_device_that_its_server_refuses() {
-    for other_auditor in [false, true] {
+    for refusal in [Code::KeyInUse, Code::OtherAuditorEpoch, Code::UnknownCode] {
         let desk = Desk::new().await;
         let phone = enrolled_unproved(&desk).await;
-        match other_auditor {
-            true => {
+        match refusal {
+            Code::KeyInUse => desk.world.forget(&code("CODE")),
+            Code::OtherAuditorEpoch => {
                 let auditor = OpeningKey::from_bytes(&[0x17; 32]).sealing_key().0;
                 desk.world.state().auditor = Some((Key(auditor), 1));
             }
-            false => desk.world.forget(&code("CODE")),
+            _ => desk.world.state().codes.clear(),
         }
+        let refused = phone.sync(LONG).await.expect_err("nobody proves it yet");
+        assert_eq!(refused.code(), refusal.as_str());
         desk.relay.set().proves_nothing = false;
         assert_eq!(phone.sync(LONG).await.expect("sent"), Standing::Level);
         assert_registered(&desk, &phone);
