@@ -48,7 +48,7 @@ pub enum Another {
 pub struct IssuedCode {
     /// Names the code without revealing it.
     pub id: u64,
-    /// The code, to be handed to the participant. Whoever asked for it compares its pin with the participant's key
+    /// The code, to be handed to the participant. Whoever asked for it compares its pin with the chain and the participant's key
     /// ([`EnrolmentCode::is_for`](crate::EnrolmentCode::is_for)): this server may be the thief's.
     pub code: String,
     /// Seconds since 1970.

@@ -2,17 +2,17 @@
 
 //! Enrolment codes, as staff hand them out and people read, type and dictate them.
 //!
-//! A code has 40 symbols: 20 that are secret, 19 that pin the key to which the participant's data are sealed, and one that
+//! A code has 40 symbols: 20 that are secret, 19 that pin the chain and the key to which the participant's data are sealed, and one that
 //! tells when another was mistyped. `docs/protocol/device-api.md` has the bytes.
 
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 use core::str::FromStr;
 
-use hashchain::{encoding, participant_digest, Native};
+use hashchain::{encoding, Native};
 use zeroize::Zeroizing;
 
-use crate::Key;
+use crate::{Hash, Key};
 
 /// Crockford's base32. No I, L, O and U: they are mistaken for 1, 0 and V.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -35,19 +35,19 @@ pub struct EnrolmentCode(Zeroizing<[u8; SYMBOLS]>);
 pub struct MalformedCode;
 
 impl EnrolmentCode {
-    /// The code with this secret part, of which the last four bits are not used, for data that are sealed to this key; or to
-    /// nobody.
-    pub fn new(secret: &[u8; 13], participant_key: Option<&Key>) -> Self {
+    /// The code with this secret part, of which the last four bits are not used, for the chain whose first block has this hash, and for
+    /// data that are sealed to this key; or to nobody.
+    pub fn new(secret: &[u8; 13], chain: &Hash, participant_key: Option<&Key>) -> Self {
         let mut symbols = Zeroizing::new([0; SYMBOLS]);
         symbols[..SECRET].copy_from_slice(&*Zeroizing::new(symbols_of::<SECRET>(secret)));
-        symbols[SECRET..SECRET + PIN].copy_from_slice(&pin(participant_key));
+        symbols[SECRET..SECRET + PIN].copy_from_slice(&pin(chain, participant_key));
         symbols[SYMBOLS - 1] = double(remainder(&symbols[..SYMBOLS - 1]));
         Self(symbols)
     }
 
-    /// Whether it was made for data that are sealed to this key; or (none) to nobody.
-    pub fn is_for(&self, participant_key: Option<&Key>) -> bool {
-        self.0[SECRET..SECRET + PIN] == pin(participant_key)
+    /// Whether it was made for the chain whose first block has this hash, and for data that are sealed to this key; or (none) to nobody.
+    pub fn is_for(&self, chain: &Hash, participant_key: Option<&Key>) -> bool {
+        self.0[SECRET..SECRET + PIN] == pin(chain, participant_key)
     }
 
     /// The code as it is handed out: eight groups of five symbols, with hyphens between them. Never log it.
@@ -117,10 +117,10 @@ fn is_between(letter: char) -> bool {
         )
 }
 
-/// The first 95 bits of the participant digest.
-fn pin(participant_key: Option<&Key>) -> [u8; PIN] {
-    let key = participant_key.map(|key| &key.0);
-    symbols_of(&participant_digest::<Native>(key))
+/// The first 95 bits of `H("pin", chain, participant_key)`.
+fn pin(chain: &Hash, participant_key: Option<&Key>) -> [u8; PIN] {
+    let key = participant_key.map_or(&[][..], |key| key.0.as_slice());
+    symbols_of(&encoding::hash::<Native>("pin", &[&chain.0, key]))
 }
 
 /// The first bits, five in a symbol, the topmost first.
@@ -154,15 +154,18 @@ mod tests {
 
     use super::*;
 
+    const CHAIN: Hash = Hash([1; 32]);
+
     fn code(seed: u8) -> EnrolmentCode {
-        EnrolmentCode::new(&[seed.wrapping_mul(37); 13], Some(&Key([seed; 32])))
+        let key = Key([seed; 32]);
+        EnrolmentCode::new(&[seed.wrapping_mul(37); 13], &CHAIN, Some(&key))
     }
 
     proptest! {
         #[test]
         fn a_code_is_read_back_however_it_was_typed(secret: [u8; 13], key: Option<[u8; 32]>) {
             let key = key.map(Key);
-            let code = EnrolmentCode::new(&secret, key.as_ref());
+            let code = EnrolmentCode::new(&secret, &CHAIN, key.as_ref());
             let text = code.reveal();
             prop_assert_eq!(text.len(), 47);
             prop_assert_eq!(&text.parse::<EnrolmentCode>().unwrap(), &code);
@@ -231,25 +234,32 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_for_one_key_or_for_none() {
+    fn a_code_is_for_one_chain_and_for_one_key_or_none() {
         let keys = [
             None,
             Some(Key([0; 32])),
             Some(Key([1; 32])),
             Some(Key([2; 32])),
         ];
-        for made in &keys {
-            let code = EnrolmentCode::new(&[9; 13], made.as_ref());
-            for asked in &keys {
-                assert_eq!(code.is_for(asked.as_ref()), made == asked);
+        let chains = [CHAIN, Hash([0; 32]), Hash([2; 32])];
+        let all: Vec<_> = chains
+            .into_iter()
+            .flat_map(|chain| keys.map(|key| (chain, key)))
+            .collect();
+        for made in &all {
+            let code = EnrolmentCode::new(&[9; 13], &made.0, made.1.as_ref());
+            for asked in &all {
+                assert_eq!(code.is_for(&asked.0, asked.1.as_ref()), made == asked);
             }
         }
     }
 
     #[test]
     fn another_secret_or_another_key_makes_another_hash() {
-        let of =
-            |secret: u8, key: u8| EnrolmentCode::new(&[secret; 13], Some(&Key([key; 32]))).hash();
+        let of = |secret: u8, key: u8| {
+            let key = Key([key; 32]);
+            EnrolmentCode::new(&[secret; 13], &CHAIN, Some(&key)).hash()
+        };
         assert_eq!(of(16, 1), of(16, 1));
         assert_ne!(of(16, 1), of(32, 1));
         assert_ne!(of(16, 1), of(16, 2));

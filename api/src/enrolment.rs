@@ -22,7 +22,7 @@ pub struct CodeTermsRequest {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CodeTerms {
-    /// Hash of the chain's genesis block.
+    /// Hash of the chain's genesis block. The code has its pin.
     pub chain: Hash,
     /// Base address of this server, as proofs of possession for it have to name it. A device that reaches it by another one
     /// would use the code up and then get no token.

@@ -65,7 +65,7 @@ fn the_proofs_have_the_documented_bytes() {
     let key = SigningKey::from_bytes(&[0x2a; 32]);
     let chain = Hash([1; 32]);
     let participant_key = Key([9; 32]);
-    let code = EnrolmentCode::new(&[0x2a; 13], Some(&participant_key));
+    let code = EnrolmentCode::new(&[0x2a; 13], &chain, Some(&participant_key));
     let participant = participant_digest::<Native>(Some(&participant_key.0));
     let request = EnrolRequest {
         code: code.reveal().to_string(),

@@ -3,7 +3,7 @@
 //! One-time enrolment codes: single use, expiring, stored as hashes.
 
 use hashchain::DeviceId;
-use mhealth_api::{Code, EnrolmentCode, Key};
+use mhealth_api::{Code, EnrolmentCode, Hash, Key};
 use mhealth_server::ApiError;
 use rand::TryRngCore;
 use serde::{Deserialize, Serialize};
@@ -66,13 +66,14 @@ pub struct CodeRecord {
     pub claimed: bool,
 }
 
-/// A new code, of the operating system's randomness, for data that are sealed to this key.
+/// A new code, of the operating system's randomness, for this chain, and for data that are sealed to this key.
 pub(crate) fn new_code(
+    chain: &Hash,
     participant_key: Option<&Key>,
 ) -> Result<EnrolmentCode, rand::rand_core::OsError> {
     let mut secret = Zeroizing::new([0; 13]);
     rand::rngs::OsRng.try_fill_bytes(&mut *secret)?;
-    Ok(EnrolmentCode::new(&secret, participant_key))
+    Ok(EnrolmentCode::new(&secret, chain, participant_key))
 }
 
 /// How long the code is to be good, in seconds; `invalid_message` when something does not have its bounds, and

@@ -3,7 +3,8 @@
 //! From a redeemed code to a device on the chain.
 //!
 //! The claim — this code, this key, this commitment, this escrow — is durable before the chain is asked, and binds the code
-//! for good. Whoever asks again with the same content gets the same answer, through crashes of either side.
+//! for good. Whoever asks again with the same content gets the same answer, through crashes of either side. A database that was put
+//! back from an older copy has forgotten claims. The chain has not: what it has of a device, exactly as a request wants it, is done.
 
 use hashchain::{is_strictly_signed, participant_digest, DeviceId, Native};
 use mhealth_api::{
@@ -15,8 +16,22 @@ use mhealth_server::ApiError;
 
 use crate::app::{App, Finalised};
 use crate::codes::CodeRecord;
+use crate::desk::has_enrolled;
 use crate::orders::Outcome;
-use crate::store::Redemption;
+use crate::store::{Claim, Redemption};
+
+/// What is known of a device that somebody wants to enrol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// Its code was redeemed.
+    Claimed,
+    /// The chain has it, just as the request wants it.
+    Enrolled,
+    /// The chain has its key with something else.
+    Otherwise,
+    /// Nothing.
+    New,
+}
 
 impl App {
     /// What a code is for, without using it. Also of a code that was redeemed: a device that was killed in between asks
@@ -50,19 +65,16 @@ impl App {
         let record = self.code(&request.code).await?;
         let code = record.view.id;
         let study = self.study(self.terms.study).await?;
-        self.check(request, &record, &study)?;
+        self.check(request, &record)?;
+        let known = self.known(request, &record).await?;
+        self.check_key_proof(request, &record, &study, known)?;
         if !record.claimed {
             refuse_unless_open(&record, self.now())?;
-            if !study.open {
+            if !study.open && known != Known::Enrolled {
                 return Err(Code::StudyClosed.into());
             }
-            let key_is_known = self
-                .chain
-                .device_by_key(request.device_key.0)
-                .await?
-                .is_some();
             // The same request, sent twice, may have been faster.
-            if key_is_known && !self.code(&request.code).await?.claimed {
+            if known == Known::Otherwise && !self.code(&request.code).await?.claimed {
                 return Err(Code::KeyInUse.into());
             }
             match self.store.redeem(code, request, self.now()).await? {
@@ -103,20 +115,14 @@ impl App {
     }
 
     /// Whether the request holds in itself. Strict, as everybody is who takes a signature before the chain does.
-    fn check(
-        &self,
-        request: &EnrolRequest,
-        record: &CodeRecord,
-        of_chain: &StudyView,
-    ) -> Result<(), ApiError> {
+    fn check(&self, request: &EnrolRequest, record: &CodeRecord) -> Result<(), ApiError> {
         if hashchain::is_weak_device_key(&request.device_key.0) {
             return Err(Code::WeakKey.into());
         }
         if request.escrow.0.len() != hashchain::ESCROW_LENGTH {
             return Err(Code::InvalidEscrow.into());
         }
-        let (chain, study, server) = (&self.terms.chain, self.terms.study, &self.terms.server);
-        let message = enrolment_message(chain, study, request);
+        let message = enrolment_message(&self.terms.chain, self.terms.study, request);
         if !is_strictly_signed(&request.device_key.0, &message, &request.proof.0) {
             return Err(Code::InvalidProof.into());
         }
@@ -124,11 +130,50 @@ impl App {
         if request.participant.0 != participant_digest::<Native>(participant_key.as_ref()) {
             return Err(Code::AnotherParticipantKey.into());
         }
-        // Whoever redeemed the code before the key was changed asks for the answer again.
+        Ok(())
+    }
+
+    /// What is known of the device that a request is to enrol.
+    async fn known(&self, request: &EnrolRequest, record: &CodeRecord) -> Result<Known, ApiError> {
+        if record.claimed {
+            return Ok(Known::Claimed);
+        }
+        let Some(number) = self.chain.device_by_key(request.device_key.0).await? else {
+            return Ok(Known::New);
+        };
+        let found = self.chain.device(number).await?;
+        let claim = Claim {
+            key: request.device_key,
+            commitment: request.secret_commitment,
+            escrow: request.escrow.0.clone(),
+            auditor_epoch: request.auditor_epoch,
+            participant_key: record.view.participant_key,
+            key_proof: request.key_proof,
+            predecessor: record.view.predecessor,
+            participant: String::new(),
+        };
+        let is_done = found.is_some_and(|found| has_enrolled(self, &found, &claim));
+        Ok(match is_done {
+            true => Known::Enrolled,
+            false => Known::Otherwise,
+        })
+    }
+
+    /// Whether the device agreed to be enrolled by this server, with an escrow that the study's auditor can open.
+    fn check_key_proof(
+        &self,
+        request: &EnrolRequest,
+        record: &CodeRecord,
+        of_chain: &StudyView,
+        known: Known,
+    ) -> Result<(), ApiError> {
+        let (chain, study, server) = (&self.terms.chain, self.terms.study, &self.terms.server);
+        // Whoever was enrolled, or is to be, before the key was changed asks for the answer again.
+        let is_former = matches!(known, Known::Claimed | Known::Enrolled);
         let auditor_key = of_chain.auditor_key_of(request.auditor_epoch);
         let is_present = request.auditor_epoch == of_chain.auditor_epoch();
         let auditor_key = auditor_key
-            .filter(|_| is_present || record.claimed)
+            .filter(|_| is_present || is_former)
             .map(Key)
             .ok_or(Code::OtherAuditorEpoch)?;
         let predecessor = record.view.predecessor;

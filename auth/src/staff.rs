@@ -29,7 +29,8 @@ impl App {
         }
         let lifetime = checked_lifetime(&new)?;
         self.check_devices_of(&new).await?;
-        let code = new_code(new.participant_key.as_ref()).map_err(ApiError::internal)?;
+        let code = new_code(&self.terms.chain, new.participant_key.as_ref());
+        let code = code.map_err(ApiError::internal)?;
         let now = self.now();
         let expires_at = now + lifetime;
         let issued = self.store.issue_code(admin, new, &code, expires_at, now);

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Phones of the core in one SQLite file, each under a prefix of its own.
+//!
+//! A phone reads its state before it writes the next, so one at a time has it: of two that seal, both would make the same entry with the
+//! same key, and one of the two would be gone. One program at a time has the file, by a lock on a file beside it, and in that program one
+//! at a time has each part.
 
 use std::{
-    path::Path,
+    collections::BTreeSet,
+    fs::{canonicalize, File, OpenOptions, TryLockError},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,48 +19,105 @@ use mhealth_device::{
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use crate::store::{connect_private, failed};
+use crate::store::{connect_private, failed, unreadable};
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS phone (
     key    BLOB PRIMARY KEY NOT NULL,
     value  BLOB NOT NULL
 ) STRICT, WITHOUT ROWID";
 
-/// A file of phones, readable for its owner only, synced at every list of writes.
+/// A file of phones, readable for its owner only, synced at every list of writes. It is this program's until the last of its clones and
+/// parts is dropped, or the program ends, however that comes about.
 #[derive(Clone)]
 pub struct PhoneFile(Arc<Opened>);
 
 struct Opened {
     connection: Mutex<Connection>,
-    path: std::path::PathBuf,
+    path: PathBuf,
+    /// Prefixes of the parts that somebody has.
+    given_out: Mutex<BTreeSet<[u8; 8]>>,
+    /// Dropped last, when nobody can write any more.
+    _lock: Lock,
 }
 
-/// One phone's part of a [`PhoneFile`].
-#[derive(Clone)]
+/// One phone's part of a [`PhoneFile`], until it is dropped.
 pub struct PhonePart {
     file: PhoneFile,
     prefix: [u8; 8],
 }
 
 impl PhoneFile {
-    /// Opens the file, or makes it.
+    /// Opens the file, or makes it. Another program may have it, or this one: `state_in_use`.
     pub fn open_or_create(path: &Path) -> Result<Self, Error> {
         let connection = connect_private(path)?;
+        let lock = Lock::take(path)?;
         let made = connection.execute(TABLE, []);
         made.map_err(|error| failed(path, error))?;
         Ok(Self(Arc::new(Opened {
             connection: Mutex::new(connection),
             path: path.to_owned(),
+            given_out: Mutex::default(),
+            _lock: lock,
         })))
     }
 
-    /// The part of the phone of this number.
-    pub fn phone(&self, number: u64) -> PhonePart {
-        PhonePart {
-            file: self.clone(),
-            prefix: number.to_be_bytes(),
+    /// The part of the phone of this number. Somebody may have it: `state_in_use`.
+    pub fn phone(&self, number: u64) -> Result<PhonePart, Error> {
+        let prefix = number.to_be_bytes();
+        match self.given_out().insert(prefix) {
+            true => Ok(PhonePart {
+                file: self.clone(),
+                prefix,
+            }),
+            false => Err(in_use(&self.0.path)),
         }
     }
+
+    fn given_out(&self) -> MutexGuard<'_, BTreeSet<[u8; 8]>> {
+        let given_out = self.0.given_out.lock();
+        given_out.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for PhonePart {
+    fn drop(&mut self) {
+        self.file.given_out().remove(&self.prefix);
+    }
+}
+
+/// That a file of phones is this program's. It lies on a file of its own, which stays and has nothing in it: SQLite locks the file of
+/// phones itself for a moment only, and in its own way.
+struct Lock(File);
+
+impl Lock {
+    fn take(path: &Path) -> Result<Self, Error> {
+        // Whoever comes by a link has the same file.
+        let file = canonicalize(path).map_err(|error| unreadable(path, error))?;
+        let mut beside = file.into_os_string();
+        beside.push(".lock");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let opened = options.open(PathBuf::from(beside));
+        let lock = opened.map_err(|error| unreadable(path, error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self(lock)),
+            Err(TryLockError::WouldBlock) => Err(in_use(path)),
+            Err(TryLockError::Error(error)) => Err(unreadable(path, error)),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A program that is being started may have the file open for a moment more. If this fails, that ends it.
+        let _ = self.0.unlock();
+    }
+}
+
+fn in_use(path: &Path) -> Error {
+    Error::InUse(path.display().to_string())
 }
 
 impl PhonePart {
@@ -141,7 +204,7 @@ mod tests {
     fn what_is_durable_was_written_though_what_it_overwrote_is_erased_later() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = PhoneFile::open_or_create(&folder.path().join("phones.db")).expect("a file");
-        let part = file.phone(7);
+        let part = file.phone(7).expect("nobody has it");
         let put = |value: &[u8]| Write::Put {
             key: b"k".to_vec(),
             value: value.to_vec(),

@@ -253,7 +253,7 @@ pub trait Chain {
         questions: &[Question],
     ) -> impl Future<Output = Vec<Result<FinalHead, ChainFault>>>;
 
-    /// Up to `count` entries of a device from sequence `from` on, oldest first; there may be fewer. Nothing proves them but
+    /// Up to `count` entries of a device from sequence `from` on, oldest first; fewer when there are no more. Nothing proves them but
     /// their links. `source` says who is asked, from 0 on; `None` when there is nobody more.
     fn entries(
         &self,

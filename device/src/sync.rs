@@ -19,7 +19,8 @@
 //! and who has none of the device's keys cannot make a single one. So entries that pass were made by this device
 //! after the backup was taken, or by a thief of its secret; the device cannot tell these two apart. A restored device
 //! that has *sealed again* before it compared has spent that key, and must take its own entries for foreign ones; the
-//! auditor, who has the escrow, can still tell.
+//! auditor, who has the escrow, can still tell. Nobody proves these entries, and nobody can be made to show them: the device stops when
+//! the head is proved, and is told the reason by whoever tells it first, then or later.
 //!
 //! Where a relay chains on the devices' behalf (Figures 2a and 2b) only the numbers of entries can be compared, and no
 //! foreign entry shows. That is what those topologies lack.
@@ -164,11 +165,7 @@ async fn sync_page<B: Book, C: Chain>(
     })?;
     for (place, head) in foreign {
         let (device, known) = &mut found[place];
-        *known = Some(match compare(book, chain, device, &head).await {
-            Ok(standing) => Ok(standing),
-            Err(SyncError::Chain(fault)) => Err(fault),
-            Err(error) => return Err(error),
-        });
+        *known = Some(Ok(compare(book, chain, device, &head).await?));
     }
     let compared = found.into_iter().map(|(_, known)| known);
     Ok(compared
@@ -336,20 +333,18 @@ fn settle<B: Book>(
     })))
 }
 
-/// Compares a device's entries with a final head that is not its own, and stops it.
+/// Stops a device whose final head is not its own, at once: the head is proved. Whoever shows how the chain goes on tells the reason.
 pub(crate) async fn compare<B: Book, C: Chain>(
     book: &B,
     chain: &C,
     device: &DeviceRecord,
     known: &FinalHead,
-) -> Result<Standing, SyncError> {
-    let ahead = known.head().length > device.length;
-    let reason = if ahead && is_continued(book, chain, device, known).await? {
-        FreezeReason::RestoredBackup
-    } else {
-        FreezeReason::ForeignHead
-    };
-    stop(book, device, reason, known)
+) -> Result<Standing, Error> {
+    let stopped = stop(book, device, FreezeReason::ForeignHead, known)?;
+    match is_continued(book, chain, device, known).await? {
+        true => stop(book, device, FreezeReason::RestoredBackup, known),
+        false => Ok(stopped),
+    }
 }
 
 fn stop<B: Book>(
@@ -357,7 +352,7 @@ fn stop<B: Book>(
     device: &DeviceRecord,
     reason: FreezeReason,
     known: &FinalHead,
-) -> Result<Standing, SyncError> {
+) -> Result<Standing, Error> {
     book.freeze(device.id, reason, known)?;
     tracing::error!(device = %device.key, reason = reason.code(), block = known.block(), "the device was stopped");
     Ok(Standing::Frozen(reason))

@@ -19,9 +19,9 @@ _SYMBOLS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def code():
-    """An enrolment code for data that are sealed to nobody (docs/protocol/device-api.md, section 3)."""
+    """An enrolment code for this chain and data that are sealed to nobody (docs/protocol/device-api.md, section 3)."""
     secret = [secrets.randbelow(32) for _ in range(20)]
-    pin = int.from_bytes(hashed("participant", b""), "big") >> (256 - 95)
+    pin = int.from_bytes(hashed("pin", CHAIN, b""), "big") >> (256 - 95)
     symbols = secret + [pin >> (5 * place) & 31 for place in reversed(range(19))]
     state = 0
     for symbol in symbols:

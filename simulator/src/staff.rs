@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mhealth_api::{Another, Code, IssuedCode, Key, NewCode};
+use mhealth_api::{Another, Code, Hash, IssuedCode, Key, NewCode};
 use mhealth_device_host::{
     chain::{ChainFault, ChainRefusal, Decision},
     payload::Participant,
@@ -12,27 +12,30 @@ use mhealth_device_host::{
     EnrolmentCode,
 };
 
-/// The code, if it was made for this participant's key. A server that is not honest would make it for a key of its own.
-fn check(text: &str, participant_key: Option<&Key>) -> Decision<EnrolmentCode> {
+/// The code, if it was made for this chain and this participant's key. A server that is not honest would make it for a chain or a key of
+/// its own.
+fn check(text: &str, chain: &Hash, participant_key: Option<&Key>) -> Decision<EnrolmentCode> {
     let refuse = |code: Code, message: &str| ChainRefusal::before_the_chain(code.as_str(), message);
     let code: EnrolmentCode = text.parse().map_err(|_| {
         let message = "The authentication server gave a code that is none.";
         refuse(Code::MalformedCode, message)
     })?;
-    match code.is_for(participant_key) {
+    match code.is_for(chain, participant_key) {
         true => Ok(code),
         false => Err(refuse(
             Code::AnotherParticipantKey,
-            "The authentication server made the code for another participant's key than was asked for. Do not hand it out, and \
-             report this to the study.",
+            "The authentication server made the code for another participant's key than was asked for, or for another chain. Do not \
+             hand it out, and report this to the study.",
         )),
     }
 }
 
-/// Has a code issued for a participant, as the member of the staff who has this admin credential.
+/// Has a code issued for a participant, on the chain whose first block has this hash, as the member of the staff who has this admin
+/// credential.
 pub async fn issue_code(
     server: &AuthenticationServer,
     credential: &str,
+    chain: [u8; 32],
     participant: &Participant,
     participant_key: Option<[u8; 32]>,
     expires_in: Duration,
@@ -48,5 +51,6 @@ pub async fn issue_code(
     let issued: Decision<IssuedCode> = server
         .request("/v1/admin/codes", &new, Some(credential))
         .await?;
-    Ok(issued.and_then(|issued| check(&issued.code, participant_key.map(Key).as_ref())))
+    let key = participant_key.map(Key);
+    Ok(issued.and_then(|issued| check(&issued.code, &Hash(chain), key.as_ref())))
 }

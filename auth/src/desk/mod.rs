@@ -10,7 +10,7 @@
 mod lost;
 mod settle;
 
-pub(crate) use settle::retirement;
+pub(crate) use settle::{has_enrolled, retirement};
 
 use std::collections::HashMap;
 use std::sync::Arc;

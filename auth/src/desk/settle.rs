@@ -163,13 +163,7 @@ async fn look(app: &App, order: &Order, job: &Job) -> Result<Option<Settled>, La
     };
     let settled = match (&order.action, job) {
         (Action::Enrol, Job::Enrol(claim)) => {
-            let is_ours = found.study == app.terms.study
-                && hash(found.secret_commitment) == claim.commitment
-                && found.escrow == claim.escrow
-                && found.auditor_epoch == claim.auditor_epoch
-                && found.participant == participant(claim)
-                && found.predecessor == claim.predecessor;
-            Some(match is_ours {
+            Some(match has_enrolled(app, &found, claim) {
                 true => Settled {
                     enrolled: Some((device, found.genesis)),
                     ..Settled::done(block)
@@ -194,6 +188,16 @@ async fn look(app: &App, order: &Order, job: &Job) -> Result<Option<Settled>, La
         (Action::Enrol, Job::Device(_)) => None,
     };
     Ok(settled)
+}
+
+/// Whether the chain has a device, which it found by the claim's key, just as the claim wants it.
+pub(crate) fn has_enrolled(app: &App, found: &DeviceView, claim: &Claim) -> bool {
+    found.study == app.terms.study
+        && hash(found.secret_commitment) == claim.commitment
+        && found.escrow == claim.escrow
+        && found.auditor_epoch == claim.auditor_epoch
+        && found.participant == participant(claim)
+        && found.predecessor == claim.predecessor
 }
 
 /// How many entries of a device are trusted that is retired or will be, and why it cannot be retired otherwise; none when it

@@ -23,6 +23,7 @@ on_both_databases! {
     unknown_revoked_and_expired_codes_are_told_apart
     what_proves_nothing_is_refused_and_the_code_stays_good
     a_key_is_enrolled_once
+    what_the_server_has_forgotten_is_found_on_the_chain
     a_closed_study_enrols_nobody_and_goes_on_when_it_is_open_again
     a_successor_goes_on_from_the_last_trusted_entry
     an_enrolment_that_was_not_written_down_is_found_on_the_chain
@@ -65,7 +66,9 @@ async fn a_code_tells_its_terms_without_being_used(setting: Setting) {
         assert_eq!(terms.auditor_key, Key(study.auditor_key));
         assert_eq!(terms.participant_key, Some(participant_key));
         let code: EnrolmentCode = issued.code.parse().unwrap();
-        assert!(code.is_for(Some(&participant_key)) && !code.is_for(None));
+        assert!(code.is_for(&terms.chain, Some(&participant_key)));
+        assert!(!code.is_for(&terms.chain, None));
+        assert!(!code.is_for(&Hash([1; 32]), Some(&participant_key)));
         assert_eq!(terms.auditor_epoch, 0);
         assert_eq!((terms.predecessor, terms.expires_at), (None, 1_800_000_100));
     }
@@ -163,7 +166,8 @@ async fn unknown_revoked_and_expired_codes_are_told_apart(setting: Setting) {
     for malformed in ["", "hello", &mistyped, &"Z".repeat(10_000)] {
         expect(malformed, Code::MalformedCode).await;
     }
-    let unknown = EnrolmentCode::new(&[1; 13], None).reveal();
+    let chain = Hash(setting.chain.genesis_hash().0);
+    let unknown = EnrolmentCode::new(&[1; 13], &chain, None).reveal();
     expect(&unknown, Code::UnknownCode).await;
     // The secret of one code and the pin of another are no code that was issued.
     expect(
@@ -241,17 +245,45 @@ async fn a_key_is_enrolled_once(setting: Setting) {
         setting.enrol(&setting.request(&phone, &code)).await,
         Err(Code::KeyInUse)
     );
-    // By somebody else's hand: the chain knows it, this server does not.
+    // By somebody else's hand, with another escrow: the chain knows it, this server does not.
     let stranger = Phone::random();
     setting.enrol_by_hand(STUDY, &stranger).await;
-    assert_eq!(
-        setting.enrol(&setting.request(&stranger, &code)).await,
-        Err(Code::KeyInUse)
-    );
+    let mut other = setting.request(&stranger, &code);
+    other.escrow = Base64(vec![2; hashchain::ESCROW_LENGTH]);
+    let chain = Hash(setting.chain.genesis_hash().0);
+    stranger.prove(chain, STUDY, None, &mut other);
+    assert_eq!(setting.enrol(&other).await, Err(Code::KeyInUse));
     setting
         .enrol(&setting.request(&Phone::random(), &code))
         .await
         .unwrap();
+}
+
+async fn what_the_server_has_forgotten_is_found_on_the_chain(setting: Setting) {
+    // As if its database were an older copy.
+    let phone = Phone::random();
+    setting.enrol_by_hand(STUDY, &phone).await;
+    let revoked = setting.code().await;
+    let answer = setting
+        .admin_delete(&format!("/v1/admin/codes/{}", revoked.id))
+        .await;
+    assert_eq!(answer.status(), 204);
+    let refused = setting.enrol(&setting.request(&phone, &revoked.code)).await;
+    assert_eq!(refused, Err(Code::CodeRevoked));
+
+    let code = setting.code().await.code;
+    let request = setting.request(&phone, &code);
+    let enrolled = setting.enrol(&request).await.unwrap();
+    let known = setting.chain.device_by_key(phone.key().0).await.unwrap();
+    assert_eq!(known, Some(enrolled.device));
+    setting.token(&phone, enrolled.device).await.unwrap();
+    // From then on it is remembered as every other one.
+    assert_eq!(setting.enrol(&request).await, Ok(enrolled));
+    let other = setting.request(&Phone::random(), &code);
+    assert_eq!(setting.enrol(&other).await, Err(Code::CodeUsed));
+    let again = setting.code().await.code;
+    let again = setting.enrol(&setting.request(&phone, &again)).await;
+    assert_eq!(again, Err(Code::KeyInUse));
 }
 
 async fn a_closed_study_enrols_nobody_and_goes_on_when_it_is_open_again(setting: Setting) {

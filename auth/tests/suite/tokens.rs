@@ -383,7 +383,10 @@ async fn one_device_cannot_ask_for_tokens_without_end(setting: Setting) {
 
 async fn one_address_cannot_ask_without_end(setting: Setting) {
     let setting = setting.restart(&["--requests-per-second=1"]).await;
-    let guess = EnrolmentCode::new(&[7; 13], None).reveal().to_string();
+    let chain = Hash(setting.chain.genesis_hash().0);
+    let guess = EnrolmentCode::new(&[7; 13], &chain, None)
+        .reveal()
+        .to_string();
     let refused = loop {
         let answer = setting.post("/v1/code", &json!({ "code": guess })).await;
         if answer.status() != 404 {

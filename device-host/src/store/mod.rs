@@ -22,7 +22,7 @@ mod open;
 mod records;
 mod schema;
 
-pub(crate) use open::{connect_private, failed};
+pub(crate) use open::{connect_private, failed, unreadable};
 
 use std::{path::PathBuf, sync::Arc};
 

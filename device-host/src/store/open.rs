@@ -315,7 +315,8 @@ fn number(connection: &Connection, path: &Path, pragma: &str) -> Result<i64, Err
         .map_err(|e| failed(path, e))
 }
 
-fn unreadable(path: &Path, reason: impl ToString) -> Error {
+/// What the system said, as an error of ours.
+pub(crate) fn unreadable(path: &Path, reason: impl ToString) -> Error {
     Error::Unreadable {
         path: named(path),
         reason: reason.to_string(),

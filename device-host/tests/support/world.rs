@@ -55,10 +55,16 @@ pub(crate) fn code(name: &str) -> EnrolmentCode {
 
 /// The same for data that are sealed to this key.
 pub(crate) fn code_for(name: &str, participant_key: Option<&Key>) -> EnrolmentCode {
+    let chain = Hash(crate::support::terms().chain);
+    code_on(&chain, name, participant_key)
+}
+
+/// The same for this chain.
+pub(crate) fn code_on(chain: &Hash, name: &str, participant_key: Option<&Key>) -> EnrolmentCode {
     use hashchain::Sha256;
     let digest = Native::sha256(name.as_bytes());
     let secret = digest.first_chunk().expect("a digest is longer");
-    EnrolmentCode::new(secret, participant_key)
+    EnrolmentCode::new(secret, chain, participant_key)
 }
 
 /// An enrolment code.
@@ -114,6 +120,13 @@ impl World {
         };
         let code = code.reveal().to_string();
         self.state().codes.insert(code, issued);
+    }
+
+    /// The server forgets who redeemed a code, as one does whose database is an older copy. The chain forgets nothing.
+    pub(crate) fn forget(&self, code: &EnrolmentCode) {
+        let mut state = self.state();
+        let issued = state.codes.get_mut(&*code.reveal());
+        issued.expect("it is issued").used_for = None;
     }
 
     /// New authorities take over.

@@ -4,7 +4,8 @@
 //!
 //! A code that was redeemed is bound to the key that redeemed it, and the answer may be lost. So the code that a device has kept is
 //! tried before another one; a device that cannot be enrolled any more makes room for a new one; and a code that was of no use
-//! leaves no device behind.
+//! leaves no device behind. That it cannot be enrolled is a server's word. What was sealed with it is not given up for that: relays are
+//! asked whether the chain has it, and if none proves that, it stays until a person enters another code.
 
 use alloc::sync::Arc;
 
@@ -13,14 +14,14 @@ use mhealth_api::{Code, CodeTerms};
 
 use super::Phone;
 use crate::{
-    book::{Book, EnrolmentCode, LocalId, Terms},
+    book::{Book, DeviceRecord, EnrolmentCode, LocalId, Terms},
     chain::{ChainFault, ChainRefusal},
     error::Error,
     host::{PhoneStore, Transport},
     ledger::{Candidate, Ledger},
     senses::Moment,
     servers::{compare, Address},
-    single::{enrol_one, sync_one},
+    single::{enrol_one, prove_one, sync_one},
     sync::SyncError,
 };
 
@@ -41,16 +42,23 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         code: &EnrolmentCode,
         ends: &Moment,
     ) -> Result<DeviceId, SyncError> {
+        if let Some(ledger) = self.ledger() {
+            self.expect_own_chain(&ledger)?;
+        }
         let present = self.present(address)?;
+        let mut is_another = true;
         match &present {
             Present::Enrolled(number) if self.has_redeemed(code)? => return Ok(*number),
-            Present::Begun(kept, at) if kept == code && at.is(address.as_str()) => {
-                return self.redeem(at, code, false, ends).await;
+            Present::Begun(kept, at) if kept == code => {
+                if at.is(address.as_str()) {
+                    return self.redeem(at, code, false, false, ends).await;
+                }
+                is_another = false;
             }
             _ => {}
         }
         // What the code is for decides what kind of device redeems it.
-        let found = self.ask(address).code_terms(code).await??;
+        let found = self.code_terms(address, code).await?;
         // Before anything is done with a code that was kept.
         if let Some(ledger) = self.ledger() {
             ledger.expect_study(&Terms::from(&found))?;
@@ -70,15 +78,30 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             }
         }
         let is_new = self.make_ready(&found, code, address, true)?;
-        self.redeem(address, code, is_new, ends).await
+        self.redeem(address, code, is_new, is_another, ends).await
+    }
+
+    /// What a code is for, as its server says. Refused if that is on another chain than the app is for.
+    async fn code_terms(
+        &self,
+        address: &Address,
+        code: &EnrolmentCode,
+    ) -> Result<CodeTerms, SyncError> {
+        let found = self.ask(address).code_terms(code).await??;
+        match self.options.chain {
+            Some(named) if named != found.chain.0 => Err(another_chain().into()),
+            _ => Ok(found),
+        }
     }
 
     /// Redeems the code that the present device has kept, with that device, or with a new one if it cannot be enrolled any more.
+    /// `is_another`: a person has entered it just now, instead of the one that the device had.
     pub(super) async fn redeem(
         &self,
         address: &Address,
         code: &EnrolmentCode,
         mut is_new: bool,
+        is_another: bool,
         ends: &Moment,
     ) -> Result<DeviceId, SyncError> {
         loop {
@@ -89,10 +112,25 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
                 Err(SyncError::Refused(refusal)) => refusal,
                 done => return done,
             };
+            // Whatever its server says of the code, the chain may have the device.
+            if let Some(number) = prove_one(&*ledger, &servers, id).await? {
+                return Ok(number);
+            }
+            let device = ledger.device(id)?;
+            if let Some(reason) = device.frozen {
+                let key = device.key;
+                return Err(Error::Frozen { key, reason }.into());
+            }
             match refusal.code.parse::<Code>() {
                 // Its secret is sealed to a former key of the auditor, or its key was used with another code.
                 Ok(Code::OtherAuditorEpoch | Code::KeyInUse) if !is_new => {
-                    let found = self.ask(address).code_terms(code).await??;
+                    let found = self.code_terms(address, code).await?;
+                    // Nothing is awaited from here on: what is sealed meanwhile counts.
+                    let device = ledger.device(id)?;
+                    let is_given_up = is_another && device.number.is_none();
+                    if device.length > 0 && !is_given_up {
+                        return Err(refusal.into());
+                    }
                     is_new = self.make_ready(&found, code, address, false)?;
                 }
                 Ok(Code::UnknownCode | Code::CodeExpired | Code::CodeUsed | Code::CodeRevoked) => {
@@ -118,7 +156,8 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         let servers = self.servers(&ledger, at, ends);
         match enrol_one(&*ledger, &servers, id, kept, |_| Ok(())).await {
             Ok(number) => Ok(Some(number)),
-            Err(SyncError::Refused(_) | SyncError::Device(Error::Frozen { .. })) => Ok(None),
+            Err(SyncError::Refused(_)) => prove_one(&*ledger, &servers, id).await,
+            Err(SyncError::Device(Error::Frozen { .. })) => Ok(None),
             // Its server may be gone for good, or say that the device is retired while nobody is known who could prove it. What was
             // sealed is not given up for that, unless the other code is for who goes on from this device.
             Err(SyncError::Chain(fault)) => {
@@ -180,7 +219,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             authentication: address.as_str(),
         };
         let (ledger, is_new) = match self.ledger() {
-            Some(ledger) if may_fit && fits(&ledger, found)? => {
+            Some(ledger) if may_fit && may_redeem(&ledger, found)? => {
                 ledger.keep_code(ledger.current()?, code, address.as_str())?;
                 (ledger, false)
             }
@@ -244,9 +283,29 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
 /// auditor is as good as none: the chain would refuse it.
 fn fits<S: PhoneStore>(ledger: &Ledger<S>, found: &CodeTerms) -> Result<bool, Error> {
     let device = ledger.device(ledger.current()?)?;
-    let is_open = device.frozen.is_none() && !device.proved;
     let same_epoch = device.auditor_epoch == found.auditor_epoch;
-    Ok(is_open && same_epoch && compare(found, ledger.terms(), &device).is_ok())
+    Ok(same_epoch && is_for(ledger, found, &device))
+}
+
+/// Whether the present device is to redeem a code for this. One with which something was sealed tries, whichever key of the auditor its
+/// secret is sealed to: the chain may have it, by a code that its server has forgotten.
+fn may_redeem<S: PhoneStore>(ledger: &Ledger<S>, found: &CodeTerms) -> Result<bool, Error> {
+    let device = ledger.device(ledger.current()?)?;
+    let may_try = device.length > 0 || device.auditor_epoch == found.auditor_epoch;
+    Ok(may_try && is_for(ledger, found, &device))
+}
+
+fn is_for<S: PhoneStore>(ledger: &Ledger<S>, found: &CodeTerms, device: &DeviceRecord) -> bool {
+    let is_open = device.frozen.is_none() && !device.proved;
+    is_open && compare(found, ledger.terms(), device).is_ok()
+}
+
+fn another_chain() -> ChainRefusal {
+    ChainRefusal::before_the_chain(
+        "another_chain",
+        "The authentication server enrols on another chain than the one that this app is for. The code was not used. Report this to \
+         the study.",
+    )
 }
 
 fn enrolled_already(number: DeviceId) -> ChainRefusal {

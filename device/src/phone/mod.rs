@@ -17,6 +17,7 @@ use mhealth_evidence::Checkpoint;
 use crate::{
     book::{Book, EnrolmentCode},
     chain::{ChainFault, ChainRefusal},
+    continuation::reconsider,
     error::Error,
     host::{Host, Keystore, PhoneStore, Transport},
     ledger::{Ledger, Opened},
@@ -47,6 +48,10 @@ pub struct Options {
     pub trust_relays: bool,
     /// Blocks that the consortium names, over which proofs may lead where the chain's authorities were changed by force.
     pub checkpoints: Vec<Checkpoint>,
+    /// Hash of the first block of the chain that the app is for; codes and states of any other are refused. None: the chain that the
+    /// code was made for, as its pin says. Name it where you can: whoever makes codes for an authentication server that is not honest
+    /// may not compare their pins.
+    pub chain: Option<[u8; 32]>,
     /// How long to wait for what. A call's deadline comes before all of it, and one relay gets a share of the time until then only.
     pub patience: Patience,
 }
@@ -57,6 +62,7 @@ impl Default for Options {
             copies: 1,
             trust_relays: false,
             checkpoints: Vec::new(),
+            chain: None,
             patience: Patience::default(),
         }
     }
@@ -110,8 +116,8 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
 
     /// Enrols the phone with a code that the study's staff handed out, at the authentication server of this address. Gives its
     /// number on the chain, once that is proved. After a failure, or a kill, the same call goes on with the same bytes; so does
-    /// [`sync`](Self::sync). A phone that was stopped begins anew beside what it has, and so does one that cannot be enrolled as it is.
-    /// A code that was of no use leaves nothing behind.
+    /// [`sync`](Self::sync). A phone that was stopped begins anew beside what it has, and so does one that cannot be enrolled as it is;
+    /// if something was sealed with it, for another code only. A code that was of no use leaves nothing behind.
     ///
     /// The code by which the phone was enrolled gives its number again. With another one it looks whether the chain has retired its
     /// device, and goes on then; otherwise the code is not used, and the error is `already_enrolled`. So it is when a code that was
@@ -171,7 +177,8 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
 
     /// Finishes an enrolment that was begun, compares the phone with the chain, sends what the chain lacks and waits for the
     /// proof. Back when that is done, when it fails, or after `deadline` with the code `deadline`. The future may be dropped at
-    /// any point. Calls at the same time wait for each other.
+    /// any point. Calls at the same time wait for each other. A phone that was stopped for a foreign head asks whether somebody shows by
+    /// now why that is so, and nothing more.
     pub async fn sync(&self, deadline: Duration) -> Result<Standing, SyncError> {
         let ends = self.senses.moment().after(deadline);
         self.within(deadline, self.syncing(&ends)).await
@@ -260,20 +267,30 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         let Some(ledger) = self.ledger() else {
             return Ok(Standing::Unenrolled);
         };
+        self.expect_own_chain(&ledger)?;
         let id = ledger.current()?;
-        if let Some(reason) = ledger.device(id)?.frozen {
-            return Ok(Standing::Frozen(reason));
-        }
+        let stopped = ledger.device(id)?.frozen;
         let Some(address) = self.authentication(&ledger)? else {
-            return Ok(Standing::Unenrolled);
+            return Ok(stopped.map_or(Standing::Unenrolled, Standing::Frozen));
         };
+        if let Some(reason) = stopped {
+            let servers = self.servers(&ledger, &address, ends);
+            let known = reconsider(&*ledger, &servers, id).await?;
+            return Ok(Standing::Frozen(known.unwrap_or(reason)));
+        }
         if let (false, Some(code)) = (ledger.device(id)?.proved, ledger.code(id)?) {
-            self.redeem(&address, &code, false, ends).await?;
+            self.redeem(&address, &code, false, false, ends).await?;
         }
         // It may be another device by now.
         let ledger = self.ledger().ok_or(Error::NotEnrolled)?;
         let servers = self.servers(&ledger, &address, ends);
         upload_one(&*ledger, &servers, ledger.current()?).await
+    }
+
+    /// Checks that a store's devices are of the chain that the app names, if it names one.
+    fn expect_own_chain(&self, ledger: &Ledger<S>) -> Result<(), Error> {
+        let named = self.options.chain.as_ref();
+        named.map_or(Ok(()), |chain| ledger.expect_chain(chain))
     }
 
     /// Where the code was redeemed, or is to be.

@@ -67,7 +67,7 @@ impl<T: Transport> AuthenticationServer<T> {
     }
 
     /// What a code is for. It is not used up by asking. Refused where the server calls itself by another address: whoever used the
-    /// code would get no token. Of the participant's key the server is not believed: the code has its pin.
+    /// code would get no token. Of the chain and the participant's key the server is not believed: the code has their pin.
     pub async fn code_terms(
         &self,
         code: &EnrolmentCode,
@@ -220,14 +220,15 @@ impl From<&CodeTerms> for Terms {
     }
 }
 
-/// The terms, if they name the key that the code is for.
+/// The terms, if they name the chain and the key that the code is for. Which of the two differs, the pin does not tell.
 fn pinned(code: &EnrolmentCode, terms: CodeTerms) -> Decision<CodeTerms> {
     let key = terms.participant_key.as_ref();
-    if !code.is_for(key) {
+    if !code.is_for(&terms.chain, key) {
         return Err(ChainRefusal::before_the_chain(
             Code::AnotherParticipantKey.as_str(),
-            "The authentication server names another participant's key than the code is for. The code was not used. Report this to \
-             the study: who holds that other key could read what only the participant should.",
+            "The authentication server names another participant's key than the code is for, or another chain. The code was not used. \
+             Report this to the study: who holds that other key could read what only the participant should, and nobody vouches for \
+             another chain.",
         ));
     }
     if key.is_some_and(|key| hashchain::is_weak_sealing_key(&key.0)) {

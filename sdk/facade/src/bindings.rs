@@ -68,7 +68,7 @@ pub struct PhoneCore {
 impl PhoneCore {
     /// Opens the phone that is in the store, or makes the store ready for one. Nobody is asked but the key store. Errors:
     /// `wrong_keystore` where the store was copied from another phone or the key store was reset, `keystore_locked`,
-    /// `state_corrupt`, `state_in_use`, `not_a_checkpoint` and others.
+    /// `state_corrupt`, `state_in_use`, `not_a_checkpoint`, `not_a_chain` and others.
     #[uniffi::constructor]
     pub fn open(
         store: Arc<dyn StoreHost>,

@@ -24,15 +24,20 @@ pub struct PhoneOptions {
     /// changed by force. They come with the app or in a letter, and never from a server.
     #[cfg_attr(feature = "bindings", uniffi(default = []))]
     pub checkpoints: Vec<String>,
+    /// Hash of the first block of the chain that the app is for, written `0x…`. Codes of any other are refused (`another_chain`), and so
+    /// is a phone that is on another (`state_of_another_chain`). None: the chain that the code was made for.
+    #[cfg_attr(feature = "bindings", uniffi(default = None))]
+    pub chain: Option<String>,
 }
 
 impl PhoneOptions {
-    /// As the core takes them. Error: `not_a_checkpoint`.
+    /// As the core takes them. Errors: `not_a_checkpoint`, `not_a_chain`.
     pub fn to_core(&self) -> Result<mhealth_device::Options, SdkError> {
         Ok(mhealth_device::Options {
             copies: self.copies.max(1),
             trust_relays: self.trust_relays,
             checkpoints: checkpoints(&self.checkpoints)?,
+            chain: self.chain.as_deref().map(first_block).transpose()?,
             ..Default::default()
         })
     }
@@ -43,6 +48,19 @@ pub(crate) fn checkpoints(written: &[String]) -> Result<Vec<Checkpoint>, SdkErro
     let read = written.iter().map(|text| text.trim().parse::<Checkpoint>());
     let read: Result<Vec<Checkpoint>, NotACheckpoint> = read.collect();
     read.map_err(|error| SdkError::new("not_a_checkpoint", error.to_string()))
+}
+
+/// The hash of a chain's first block, as people write it.
+fn first_block(written: &str) -> Result<[u8; 32], SdkError> {
+    let digits = written.trim().strip_prefix("0x").unwrap_or_default();
+    let mut hash = [0; 32];
+    match hex::decode_to_slice(digits, &mut hash) {
+        Ok(()) => Ok(hash),
+        Err(_) => Err(SdkError::new(
+            "not_a_chain",
+            "the hash of a chain's first block is 0x and 64 hexadecimal digits",
+        )),
+    }
 }
 
 /// How a phone stands, for a screen. Times are in seconds since 1970 by the phone's clock.

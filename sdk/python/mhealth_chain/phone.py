@@ -19,15 +19,18 @@ _LONGEST = 365 * 24 * 3600
 class Phone:
     """A phone. All calls may be made from any thread, also at the same time."""
 
-    def __init__(self, store, keystore, transport=None, *, copies=1, trust_relays=False, checkpoints=()):
+    def __init__(self, store, keystore, transport=None, *, copies=1, trust_relays=False, checkpoints=(), chain=None):
         """Opens the phone in a store, or makes the store ready for one. Nobody is asked but the key store.
 
         `copies` is how many relays are to hold each run. `trust_relays` is for development chains without proofs. `checkpoints` are
         blocks that the consortium names, each `0x…@NUMBER`, over which proofs may lead where the chain's authorities were changed by
-        force.
+        force. `chain` is the hash of the first block of the chain that the app is for, `0x…`: codes of any other are refused
+        (`another_chain`), and so is a phone that is on another (`state_of_another_chain`). Without it: the chain that the code was made for.
         """
         self._store = store
-        options = mhealth.PhoneOptions(copies=copies, trust_relays=trust_relays, checkpoints=list(checkpoints))
+        options = mhealth.PhoneOptions(
+            copies=copies, trust_relays=trust_relays, checkpoints=list(checkpoints), chain=chain
+        )
         with ours():
             self._core = mhealth.PhoneCore.open(store, keystore, transport or HttpTransport(), options)
 

@@ -312,6 +312,25 @@ class Phones(InAFolder):
             sentences = {refused.exception.sentence(language) for language in Language}
             self.assertEqual(len(sentences), 3)
 
+    def test_an_app_for_another_chain_uses_no_code(self):
+        server = office.opened()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        with Phone.in_folder(self.folder, chain="0x" + "22" * 32) as phone:
+            with self.assertRaises(MHealthError) as refused:
+                phone.enrol(server.url, office.code(), timeout=5)
+            self.assertEqual((refused.exception.code, refused.exception.advice), ("another_chain", "tell_study"))
+            sentences = {refused.exception.sentence(language) for language in Language}
+            self.assertEqual(len(sentences), 3)
+            self.assertIsNone(phone.status().study)
+        with self.assertRaises(MHealthError) as refused:
+            Phone.in_folder(self.folder, chain="22")
+        self.assertEqual(refused.exception.code, "not_a_chain")
+        with Phone.in_folder(self.folder, chain="0x" + office.CHAIN.hex()) as phone:
+            with self.assertRaises(MHealthError) as refused:
+                phone.enrol(server.url, office.code(), timeout=1)
+            self.assertIn(refused.exception.code, ("chain_unavailable", "deadline"))
+
     def test_a_code_without_its_server_is_not_used_up(self):
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]

@@ -121,6 +121,11 @@ export interface PhoneChoices {
   trustRelays?: boolean;
   /** Blocks that the consortium names, each `0x…@NUMBER`, over which proofs may lead where the chain's authorities were changed by force. */
   checkpoints?: string[];
+  /**
+   * Hash of the first block of the chain that the app is for, `0x…`. Codes of any other are refused (`another_chain`), and so is a phone that is
+   * on another (`state_of_another_chain`). Without it: the chain that the code was made for.
+   */
+  chain?: string;
 }
 
 /** What a phone is opened with. */
@@ -246,9 +251,9 @@ export class Phone {
   }
 
   async #opened(): Promise<PhoneCore> {
-    const { copies = 1, trustRelays = false, checkpoints = [] } = this.#parts;
+    const { copies = 1, trustRelays = false, checkpoints = [], chain } = this.#parts;
     try {
-      return await PhoneCore.open(this.#host(), copies, trustRelays, checkpoints);
+      return await PhoneCore.open(this.#host(), copies, trustRelays, checkpoints, chain);
     } catch (thrown) {
       await this.#parts.store.close().catch(() => {});
       throw ours(thrown);

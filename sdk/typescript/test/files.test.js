@@ -369,6 +369,21 @@ test('a phone that may keep nothing says so', async () => {
   await assert.rejects(openPhone(path), { code: 'state_unreadable', advice: 'tell_study' });
 });
 
+test('an app for another chain uses no code', async (context) => {
+  const played = await study();
+  context.after(() => played.close());
+  const path = folder();
+  const chain = (digits) => `0x${digits.repeat(32)}`;
+  const other = await openPhone(path, { chain: chain('22'), trustRelays: true });
+  await assert.rejects(other.enrol(played.url, played.code), { code: 'another_chain', advice: 'tell_study' });
+  assert.equal((await other.status()).study, null);
+  await other.close();
+  await assert.rejects(openPhone(path, { chain: '22' }), { code: 'not_a_chain' });
+  const phone = await openPhone(path, { chain: chain('11'), trustRelays: true });
+  assert.equal(await phone.enrol(played.url, played.code), 0);
+  await phone.close();
+});
+
 test('a phone without room loses nothing, and goes on when there is some', async (context) => {
   const played = await study();
   context.after(() => played.close());

@@ -40,6 +40,7 @@ impl PhoneCore {
         copies: u32,
         trust_relays: bool,
         checkpoints: Vec<String>,
+        chain: Option<String>,
     ) -> Result<Self, JsValue> {
         let opened = Self::opened(
             host,
@@ -47,6 +48,7 @@ impl PhoneCore {
                 copies,
                 trust_relays,
                 checkpoints,
+                chain,
             },
         );
         opened.await.map_err(thrown)

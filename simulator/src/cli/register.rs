@@ -134,11 +134,13 @@ pub(super) async fn provide_codes(
         }
     }
     let progress = bar("codes", without.len() as u64);
+    let chain = store.terms().chain;
     let order = |device: DeviceRecord| async move {
         let key = keys.and_then(|keys| keys.opening_key(&device.participant));
         let issued = issue_code(
             servers.authentication(),
             credential.expose(),
+            chain,
             &device.participant,
             key.map(|key| key.sealing_key().0),
             CODE_LIFETIME,

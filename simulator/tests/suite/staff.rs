@@ -16,6 +16,7 @@ use crate::support::{
     clock,
     fakes::Fake,
     trial::{address, patience},
+    terms,
     world::{code_for, World},
 };
 
@@ -32,25 +33,29 @@ async fn staff_gets_codes_for_a_cohort_and_a_wrong_credential_gets_none() {
     let server = server.expect("a client");
     let day = Duration::from_secs(86_400);
     let participant = Participant("P-1".into());
-    let refused = issue_code(&server, "hunter2", &participant, None, day)
+    let chain = terms().chain;
+    let refused = issue_code(&server, "hunter2", chain, &participant, None, day)
         .await
         .expect("answered");
     let refusal = refused.expect_err("refused");
     assert!(refusal.code == "invalid_credentials" && !refusal.message.contains("hunter2"));
-    let issued = issue_code(&server, "let me in", &participant, Some([3; 32]), day)
+    let key = Some([3; 32]);
+    let issued = issue_code(&server, "let me in", chain, &participant, key, day)
         .await
         .expect("answered");
     let own = code_for("CODE-OF-P-1", Some(&Key([3; 32])));
     assert_eq!(issued.expect("issued"), own);
-    // The server made the code for another key than it was asked for.
+    // The server made the code for another key than it was asked for, or for another chain.
     let betrayed = Participant("betrayed".into());
-    let refused = issue_code(&server, "let me in", &betrayed, Some([3; 32]), day)
-        .await
-        .expect("answered");
-    assert_eq!(
-        refused.expect_err("another key").code,
-        "another_participant_key"
-    );
+    for (chain, participant) in [(chain, &betrayed), ([7; 32], &participant)] {
+        let refused = issue_code(&server, "let me in", chain, participant, key, day)
+            .await
+            .expect("answered");
+        assert_eq!(
+            refused.expect_err("another key").code,
+            "another_participant_key"
+        );
+    }
     assert_eq!(
         server
             .study(StudyId(0))

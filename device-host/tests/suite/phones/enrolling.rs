@@ -37,7 +37,7 @@ async fn enrol(
     enrolled.map_err(|error| error.code().to_owned())
 }
 
-fn is_used(desk: &Desk, name: &str) -> bool {
+pub(super) fn is_used(desk: &Desk, name: &str) -> bool {
     desk.world.state().codes[&*code(name).reveal()]
         .used_for
         .is_some()
@@ -257,12 +257,25 @@ async fn a_device_with_an_escrow_for_a_former_auditor_makes_room_for_another() {
         let before = phone.status().expect("read").key;
         let auditor = OpeningKey::from_bytes(&[0x17; 32]).sealing_key().0;
         desk.world.state().auditor = Some((Key(auditor), 1));
-        // By itself: the code was not used yet.
+        let mut code = "CODE";
+        if nights > 0 {
+            // What was sealed is not given up for a server's word, until somebody enters another code.
+            let refused = phone.sync(LONG).await.expect_err("not redeemed");
+            assert_eq!(refused.code(), "other_auditor_epoch");
+            let refused = desk.enrol(&phone, code).await;
+            assert_eq!(refused, Err("other_auditor_epoch".into()));
+            let status = phone.status().expect("read");
+            assert_eq!((status.key, status.sealed), (before, nights));
+            code = "SECOND";
+            assert_eq!(desk.enrol(&phone, code).await, Ok(0));
+        }
+        // Without anything, by itself: the code was not used yet.
         assert_eq!(phone.sync(LONG).await.expect("level"), Standing::Level);
         let status = phone.status().expect("read");
         assert_ne!(status.key, before);
         assert_eq!((status.device, status.sealed), (Some(DeviceId(0)), 0));
-        assert_eq!(desk.enrol(&phone, "CODE").await, Ok(0));
+        assert_eq!(status.left_behind, nights);
+        assert_eq!(desk.enrol(&phone, code).await, Ok(0));
     }
 }
 

@@ -2,9 +2,13 @@
 
 //! The phone of the core, as an app holds it, over a store that can be killed at any write and servers over real HTTP.
 
+mod chains;
 mod crashes;
 mod deadlines;
 mod enrolling;
+mod files;
+mod foreign;
+mod kept;
 mod memory;
 mod secrets;
 mod standing;

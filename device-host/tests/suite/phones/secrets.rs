@@ -99,7 +99,7 @@ async fn phones_in_one_file_do_not_see_each_other() {
     for round in 0..2 {
         let file = PhoneFile::open_or_create(&path).expect("a file");
         for (number, code) in (0..).zip(codes) {
-            let part = file.phone(number);
+            let part = file.phone(number).expect("nobody has it");
             let phone = open(part, &desk.keystore(), Arc::new(SystemEntropy)).await;
             let phone = phone.expect("opened");
             assert_eq!(desk.enrol(&phone, code).await, Ok(number as u32));

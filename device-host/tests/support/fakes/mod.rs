@@ -52,6 +52,24 @@ pub(crate) enum Trouble {
     Silence,
 }
 
+/// What a relay shows to whoever asks how the chain goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Entries {
+    /// What the chain has.
+    #[default]
+    Registered,
+    /// An entry that comes after all that there are.
+    FarAway,
+    /// The first entry, whatever was asked for.
+    First,
+    /// None.
+    None,
+    /// It cannot at present.
+    Refused,
+    /// It never answers.
+    Silence,
+}
+
 /// Makes something else of a proof.
 pub(crate) type Forger = Arc<dyn Fn(HeadProof) -> Vec<u8> + Send + Sync>;
 
@@ -79,6 +97,8 @@ pub(crate) struct Behaviour {
     pub(crate) forger: Option<Forger>,
     /// The relay has no proofs.
     pub(crate) proves_nothing: bool,
+    /// What the relay shows of registered entries.
+    pub(crate) entries: Entries,
     /// What the relay says of every run that it took, without bringing it to the chain.
     pub(crate) says: Option<(RunState, Option<Refusal>)>,
     /// The relay knows no device.
@@ -91,6 +111,8 @@ pub(crate) struct Behaviour {
     pub(crate) ahead: u64,
     /// What the server calls itself, if not by the address that it listens on.
     pub(crate) issuer: Option<String>,
+    /// The chain that the server says its codes are for, if not that of the tests.
+    pub(crate) chain: Option<Hash>,
     /// The study that the server says its codes are for, if not that of the tests.
     pub(crate) study: Option<StudyId>,
     /// Relays that the authentication server names.

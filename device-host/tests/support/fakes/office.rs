@@ -38,9 +38,12 @@ async fn code(State(fake): State<Fake>, Json(request): Json<CodeTermsRequest>) -
         Some(issued) => issued.clone(),
     };
     let (auditor_key, auditor_epoch) = state.auditor();
-    let other_study = fake.set().study;
+    let (other_chain, other_study) = {
+        let behaviour = fake.set();
+        (behaviour.chain, behaviour.study)
+    };
     Json(CodeTerms {
-        chain: Hash(crate::support::terms().chain),
+        chain: other_chain.unwrap_or(Hash(crate::support::terms().chain)),
         issuer: fake
             .set()
             .issuer

@@ -18,7 +18,7 @@ use mhealth_api::{
 };
 use serde_json::json;
 
-use super::{receipt, refuse, refuse_with, Fake};
+use super::{receipt, refuse, refuse_with, Entries, Fake};
 use crate::support::{
     proofs,
     world::{Registered, World},
@@ -276,17 +276,35 @@ async fn entries(
     Path(device): Path<DeviceId>,
     Query(page): Query<HashMap<String, u64>>,
 ) -> Response {
+    let shown = fake.set().entries;
+    if shown == Entries::Silence {
+        std::future::pending::<()>().await;
+    }
     let state = fake.world.state();
     let registered = &state.devices[device.0 as usize].entries;
-    let entries: Vec<RegisteredEntry> = (1..)
+    let mut entries = (1..)
         .zip(registered)
-        .filter(|(sequence, _)| *sequence >= page["from"])
-        .take(page["count"] as usize)
         .map(|(sequence, entry)| RegisteredEntry {
             sequence,
             digest: entry.digest,
             hash: entry.hash,
-        })
-        .collect();
+        });
+    let entries: Vec<RegisteredEntry> = match shown {
+        Entries::FarAway => {
+            let last = entries.last().into_iter();
+            last.map(|entry| RegisteredEntry {
+                sequence: entry.sequence + 1_000,
+                ..entry
+            })
+            .collect()
+        }
+        Entries::First => entries.next().into_iter().collect(),
+        Entries::None => Vec::new(),
+        Entries::Refused => return refuse(Code::ChainUnavailable, None),
+        Entries::Registered | Entries::Silence => entries
+            .filter(|entry| entry.sequence >= page["from"])
+            .take(page["count"] as usize)
+            .collect(),
+    };
     Json(entries).into_response()
 }

@@ -106,6 +106,7 @@ fn options() -> PhoneOptions {
         copies: 1,
         trust_relays: false,
         checkpoints: Vec::new(),
+        chain: None,
     }
 }
 

@@ -333,6 +333,20 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
         folder.writeBytes(ByteArray(0))
         runBlocking { same(refused<SdkException> { Phone.inFolder(folder) }.code, "state_unreadable") }
     },
+    "an app for another chain uses no code" to { folder ->
+        Study(root).use { study ->
+            runBlocking {
+                Phone.inFolder(folder, trustRelays = true, chain = "0x" + "22".repeat(32)).use { phone ->
+                    same(refused<SdkException> { phone.enrol(study.url, study.code) }.code, "another_chain")
+                    check(phone.status().study == null)
+                }
+                same(refused<SdkException> { Phone.inFolder(folder, chain = "22") }.code, "not_a_chain")
+                Phone.inFolder(folder, trustRelays = true, chain = "0x" + "11".repeat(32)).use { phone ->
+                    same(phone.enrol(study.url, study.code), 0u)
+                }
+            }
+        }
+    },
     "a phone without room says so, and goes on when there is some" to { folder ->
         Study(root).use { study ->
             runBlocking {

@@ -113,7 +113,9 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
         /**
          * Opens the phone in a store, or makes the store ready for one. Nobody is asked but the key store. [copies] is how many
          * relays are to hold each run; [trustRelays] is for development chains without proofs; [checkpoints] are blocks that the
-         * consortium names, each `0x…@NUMBER`, over which proofs may lead where the chain's authorities were changed by force.
+         * consortium names, each `0x…@NUMBER`, over which proofs may lead where the chain's authorities were changed by force; [chain]
+         * is the hash of the first block of the chain that the app is for, `0x…`: codes of any other are refused (`another_chain`), and so
+         * is a phone that is on another (`state_of_another_chain`). Without it: the chain that the code was made for.
          */
         suspend fun open(
             store: StoreHost,
@@ -122,8 +124,9 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
             copies: UInt = 1u,
             trustRelays: Boolean = false,
             checkpoints: List<String> = emptyList(),
+            chain: String? = null,
         ): Phone = opened {
-            Phone(PhoneCore.open(store, keystore, transport, PhoneOptions(copies, trustRelays, checkpoints)), store)
+            Phone(PhoneCore.open(store, keystore, transport, PhoneOptions(copies, trustRelays, checkpoints, chain)), store)
         }
 
         /** The phone of a folder: the store in `phone`, the key in `phone.key`. Keep the key out of backups. */
@@ -132,11 +135,19 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
             copies: UInt = 1u,
             trustRelays: Boolean = false,
             checkpoints: List<String> = emptyList(),
+            chain: String? = null,
         ): Phone {
             val store = FileStore(folder.resolve("phone"))
             try {
                 val keystore = FileKeystore(folder.resolve("phone.key"))
-                return open(store, keystore, copies = copies, trustRelays = trustRelays, checkpoints = checkpoints)
+                return open(
+                    store,
+                    keystore,
+                    copies = copies,
+                    trustRelays = trustRelays,
+                    checkpoints = checkpoints,
+                    chain = chain,
+                )
             } catch (error: Throwable) {
                 store.close()
                 throw error
