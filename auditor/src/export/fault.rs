@@ -161,7 +161,9 @@ pub enum ExportFault {
         limit: u64,
     },
     /// There are more entries of one device than an export of this study can have. Others are read on.
-    #[error("line {line} has more entries of device {device} than the {limit} that are read of it")]
+    #[error(
+        "line {line} has more entries of device {device} than the {limit} that are read of it"
+    )]
     TooManyOfDevice {
         /// The line, from 1.
         line: u64,

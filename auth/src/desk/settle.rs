@@ -162,15 +162,13 @@ async fn look(app: &App, order: &Order, job: &Job) -> Result<Option<Settled>, La
         return Ok(Some(Settled::refused(Refusal::UnknownDevice)));
     };
     let settled = match (&order.action, job) {
-        (Action::Enrol, Job::Enrol(claim)) => {
-            Some(match has_enrolled(app, &found, claim) {
-                true => Settled {
-                    enrolled: Some((device, found.genesis)),
-                    ..Settled::done(block)
-                },
-                false => Settled::refused(Refusal::KeyInUse),
-            })
-        }
+        (Action::Enrol, Job::Enrol(claim)) => Some(match has_enrolled(app, &found, claim) {
+            true => Settled {
+                enrolled: Some((device, found.genesis)),
+                ..Settled::done(block)
+            },
+            false => Settled::refused(Refusal::KeyInUse),
+        }),
         (Action::Suspend { .. }, _) => {
             (found.status == DeviceStatus::Suspended).then(|| Settled::done(block))
         }

@@ -47,7 +47,10 @@ fn what_is_no_checkpoint_is_named_before_anything_is_opened() {
 #[test]
 fn a_chain_is_read_as_it_is_published_and_no_other_text_is_taken_for_one() {
     let digits = "2a".repeat(32);
-    for written in [format!("0x{digits}"), format!(" 0x{}\n", digits.to_uppercase())] {
+    for written in [
+        format!("0x{digits}"),
+        format!(" 0x{}\n", digits.to_uppercase()),
+    ] {
         let read = on(&written).to_core().expect("it is one");
         assert_eq!(read.chain, Some([0x2a; 32]));
     }

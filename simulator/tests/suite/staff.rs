@@ -15,8 +15,8 @@ use mhealth_simulator::staff::issue_code;
 use crate::support::{
     clock,
     fakes::Fake,
-    trial::{address, patience},
     terms,
+    trial::{address, patience},
     world::{code_for, World},
 };
 

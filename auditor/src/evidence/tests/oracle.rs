@@ -167,7 +167,10 @@ fn chain_by_nodes(
     }
     finalises(&voters, &last, &finality.justification)?;
     let between = from..=last.number;
-    if !handovers.iter().all(|it| between.contains(&it.header.number)) {
+    if !handovers
+        .iter()
+        .all(|it| between.contains(&it.header.number))
+    {
         return None;
     }
     let (root, nodes) = (finality.block.state_root, &finality.nodes);

@@ -46,7 +46,9 @@ impl Desk {
 }
 
 async fn enrol(desk: &Desk, phone: &TestPhone<Memory>, code: &EnrolmentCode) -> String {
-    let refused = phone.enrol(&desk.office.address, &code.reveal(), LONG).await;
+    let refused = phone
+        .enrol(&desk.office.address, &code.reveal(), LONG)
+        .await;
     refused.expect_err("another chain").code().to_owned()
 }
 

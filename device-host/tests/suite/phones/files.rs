@@ -70,7 +70,10 @@ fn nobody_else_gets_a_file_of_phones_as_long_as_somebody_has_any_of_it() {
 fn a_link_to_a_file_of_phones_is_the_same_file_and_all_of_it_is_its_owners() {
     use std::os::unix::fs::{symlink, PermissionsExt};
     let [folder, elsewhere] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-    let (path, link) = (folder.path().join("phones.db"), elsewhere.path().join("link"));
+    let (path, link) = (
+        folder.path().join("phones.db"),
+        elsewhere.path().join("link"),
+    );
     let _file = open_file(&path).expect("a file");
     symlink(&path, &link).expect("linked");
     assert_eq!(refused(open_file(&link)), IN_USE);
