@@ -219,6 +219,8 @@ words! {
         OtherThreshold = "other_threshold",
         /// Too much of what the account that submitted it sent was refused of late.
         TooMuchRefused = "too_much_refused",
+        /// As many transactions of the account that submitted it wait as may.
+        TooManyWaiting = "too_many_waiting",
         /// The transaction is too large or too heavy for a block.
         TooHeavy = "too_heavy",
         /// The node's pool refused the transaction for another reason.

@@ -34,6 +34,8 @@ pub enum PoolRefusal {
     OtherThreshold,
     /// Too much of what the account sent was refused of late; it has to wait.
     TooMuchRefused,
+    /// As many transactions of the account wait as may.
+    TooManyWaiting,
     /// The nonce was used before.
     Stale,
     /// The nonce is ahead of the account's, and the pool keeps no such transactions.
@@ -73,6 +75,7 @@ impl PoolRefusal {
             105 | 106 => PoolRefusal::TooHeavy,
             107 => PoolRefusal::TooMuchRefused,
             108 => PoolRefusal::OtherThreshold,
+            109 => PoolRefusal::TooManyWaiting,
             _ => return None,
         })
     }
@@ -145,6 +148,7 @@ impl PoolRefusal {
             PoolRefusal::NotItsCall => "not_its_call",
             PoolRefusal::OtherThreshold => "other_threshold",
             PoolRefusal::TooMuchRefused => "too_much_refused",
+            PoolRefusal::TooManyWaiting => "too_many_waiting",
             PoolRefusal::Stale => "nonce_stale",
             PoolRefusal::Future => "nonce_ahead",
             PoolRefusal::BadSignature => "bad_transaction_signature",
@@ -164,6 +168,7 @@ impl PoolRefusal {
             self,
             PoolRefusal::PoolFull
                 | PoolRefusal::TooMuchRefused
+                | PoolRefusal::TooManyWaiting
                 | PoolRefusal::Stale
                 | PoolRefusal::Future
                 | PoolRefusal::Outbid
@@ -210,6 +215,11 @@ impl fmt::Display for PoolRefusal {
                 f,
                 "Too much of what this account sent was refused of late. Look into the refusals; with every block some is \
                  forgiven."
+            ),
+            PoolRefusal::TooManyWaiting => write!(
+                f,
+                "As many transactions of this account wait for a block as may. Send this one again when some of them are \
+                 in one."
             ),
             PoolRefusal::Stale => write!(f, "The nonce of the transaction was used before."),
             PoolRefusal::Future => write!(
@@ -276,6 +286,7 @@ mod tests {
             (106, PoolRefusal::TooHeavy),
             (107, PoolRefusal::TooMuchRefused),
             (108, PoolRefusal::OtherThreshold),
+            (109, PoolRefusal::TooManyWaiting),
         ];
         for (code, refusal) in codes {
             let data = format!("Custom error: {code}");

@@ -92,6 +92,7 @@ impl From<&PoolRefusal> for Refusal {
             PoolRefusal::NotItsCall => Self::NotItsCall,
             PoolRefusal::OtherThreshold => Self::OtherThreshold,
             PoolRefusal::TooMuchRefused => Self::TooMuchRefused,
+            PoolRefusal::TooManyWaiting => Self::TooManyWaiting,
             PoolRefusal::TooHeavy => Self::TooHeavy,
             PoolRefusal::Stale
             | PoolRefusal::Future

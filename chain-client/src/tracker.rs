@@ -158,7 +158,9 @@ async fn send_again(connection: &Connection, pending: &PendingSet) -> Result<(),
         let refusal = match connection.rpc().submit(&bytes).await? {
             PoolAnswer::Taken => None,
             PoolAnswer::Unknown => return Ok(()),
-            PoolAnswer::Refused(PoolRefusal::PoolFull | PoolRefusal::TooMuchRefused) => None,
+            PoolAnswer::Refused(
+                PoolRefusal::PoolFull | PoolRefusal::TooMuchRefused | PoolRefusal::TooManyWaiting,
+            ) => None,
             PoolAnswer::Refused(PoolRefusal::Banned) => why_invalid(connection, &bytes).await?,
             PoolAnswer::Refused(refusal) => Some(refusal),
         };

@@ -32,7 +32,10 @@ use crate::{
     mut_arg("rpc_methods", |option| option.default_value_if("validator", ArgPredicate::Equals("true".into()), "safe")),
     // The other pool validates all that is in it again after every block, which costs more than the block does. And it may hold a
     // transaction back until the next block, which under --sealing may never come.
-    mut_arg("pool_type", |option| option.default_value("single-state"))
+    mut_arg("pool_type", |option| option.default_value("single-state")),
+    // With the 8,192 of sc-cli, the small transactions of a few accounts in a higher lane would put everybody else out of the pool. How
+    // many of one account wait, the runtime bounds.
+    mut_arg("pool_limit", |option| option.default_value("65536"))
 )]
 pub(crate) struct Cli {
     /// What to do instead of running a node.
@@ -190,6 +193,16 @@ mod tests {
         ] {
             assert!(matches!(pool_of(asked), ForkAware));
         }
+    }
+
+    #[test]
+    fn a_pool_has_many_places_unless_told_otherwise() {
+        let places = |options: &[&str]| {
+            let command_line = ["mhealth-node"].iter().chain(options);
+            Cli::parse_from(command_line).run.pool_config.pool_limit
+        };
+        assert_eq!(places(&[]), 65_536);
+        assert_eq!(places(&["--pool-limit=100"]), 100);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod clock;
 mod components;
 mod final_report;
 mod full;
+mod lanes;
 mod metrics;
 mod reports;
 mod runtime_cache;

@@ -91,7 +91,7 @@ async fn a_member_that_declares_whole_blocks_keeps_nobody_out() {
         .await
         .expect("enrolled");
     let weight = MaxProposalWeight::get().ref_time();
-    for nonce in 0..200 {
+    for nonce in 0..100 {
         let close = close(weight - u64::from(nonce));
         let transaction = signed(&setting, Alice, nonce, &close);
         let answer = setting.chain.send(&transaction).await.expect("an answer");
@@ -124,6 +124,35 @@ async fn a_member_that_declares_whole_blocks_keeps_nobody_out() {
         "the flood was over before: {}",
         pending.len()
     );
+}
+
+/// So many small transactions took all places of a pool before, and everybody else's were dropped for half an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_small_transactions_of_a_member_take_nobodys_place_in_the_pool() {
+    const SENT: u32 = 9_000;
+    let setting = Setting::start(Launch::consensus()).await;
+    let mut phone = phone::enrol(&setting.office(), STUDY, 1)
+        .await
+        .expect("enrolled");
+    let mut taken = 0;
+    for nonce in 0..SENT {
+        let transaction = signed(&setting, Alice, nonce, &close(1_000));
+        match setting.chain.send(&transaction).await.expect("an answer") {
+            PoolAnswer::Taken => taken += 1,
+            answer => assert_eq!(answer, PoolAnswer::Refused(PoolRefusal::TooManyWaiting)),
+        }
+    }
+    assert!(taken > 64, "{taken}: no more than an honest member may send");
+    assert!(taken < 1_000, "{taken}");
+
+    let relay = setting.relay();
+    let sponsor = setting.submitter("//Bob");
+    let eve = setting.submitter("//Eve").account();
+    let waited = tokio::join!(
+        blocks_until(&setting, &relay, calls::submit(phone.run(3))),
+        blocks_until(&setting, &sponsor, calls::remove_relay(STUDY, eve)),
+    );
+    assert!(waited.0 <= SOON && waited.1 <= SOON, "{waited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

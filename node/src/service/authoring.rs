@@ -22,12 +22,14 @@ use sc_service::{Configuration, Role, TaskManager};
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
 use sp_consensus_aura::sr25519::AuthorityPair;
 use sp_keystore::KeystorePtr;
+use sp_runtime::Percent;
 use substrate_prometheus_endpoint::Registry;
 
 use super::{
     clock::Clocked,
     components::inherent_data,
     final_report,
+    lanes::LanePool,
     metrics::{self, MissedSlots},
     witness, FullBackend, FullClient, FullPool, FullSelectChain, GrandpaBlockImport, GrandpaLink,
     JUSTIFICATION_PERIOD,
@@ -216,20 +218,23 @@ fn spawn_grandpa(
 }
 
 /// Puts transactions into blocks, as many bytes of them as the runtime allows.
+///
+/// How long it goes on when some do not fit, [`LanePool`] says, lane by lane; not the proposer, which would count them all.
 pub(super) fn proposer_factory(
     client: Arc<FullClient>,
     pool: Arc<FullPool>,
     prometheus_registry: Option<&Registry>,
     task_manager: &TaskManager,
-) -> ProposerFactory<FullPool, FullClient> {
+) -> ProposerFactory<LanePool, FullClient> {
     let mut factory = ProposerFactory::new(
         task_manager.spawn_handle(),
         client,
-        pool,
+        Arc::new(LanePool::new(pool)),
         prometheus_registry,
         None,
     );
     factory.set_default_block_size_limit(BLOCK_BYTES as usize);
+    factory.set_soft_deadline(Percent::from_percent(100));
     factory
 }
 

@@ -25,7 +25,7 @@ use sp_runtime::{
 
 use crate::{
     turns::priority, BlockUse, Config, Lane, LaneUse, Limits, Pallet, Rules, RunsOutcome,
-    TopLevelRuns, Uses, TOO_HEAVY, TOO_LONG, TOO_MUCH_REFUSED,
+    TopLevelRuns, Uses, TOO_HEAVY, TOO_LONG, TOO_MANY_WAITING, TOO_MUCH_REFUSED,
 };
 
 /// Storage reads of a check: the roles in studies, the members, the validators, the device by its key, the page with its
@@ -43,8 +43,9 @@ const MICROSECOND: u64 = 1_000_000;
 /// # Who passes
 ///
 /// Who may make the call by the runtime's [`Rules`], with a transaction that is neither longer nor heavier than a block could
-/// hold in its lane, unless too much was refused of late. Everybody else is refused in the pool and in a block, before the
-/// transaction costs the chain anything; so there is no need for fees.
+/// hold in its lane, unless too much was refused of late, or too many of the account's transactions wait before this one.
+/// Everybody else is refused in the pool and in a block, before the transaction costs the chain anything; so there is no need for
+/// fees.
 ///
 /// # Priority
 ///
@@ -116,16 +117,23 @@ impl<T: Config> Admit<T> {
         }
         Pallet::<T>::room(LaneUse::default(), declared, length, &limits)
             .ok_or(InvalidTransaction::Custom(TOO_HEAVY))?;
-        let now = frame_system::Pallet::<T>::block_number();
-        let had = Uses::<T>::get(who, lane).at(now, &limits);
-        if had.is_in_debt(&limits) {
-            return Err(InvalidTransaction::Custom(TOO_MUCH_REFUSED));
-        }
-        let before = self
+        // How many of the account's transactions come before; none in a block. A node's pool has a place for so many, and gives it
+        // to those of higher lanes.
+        let before: u32 = self
             .0
              .0
             .saturating_sub(frame_system::Pallet::<T>::account_nonce(who))
             .unique_saturated_into();
+        if before >= T::Rules::waiting(who, lane) {
+            return Err(InvalidTransaction::Custom(TOO_MANY_WAITING));
+        }
+        let now = frame_system::Pallet::<T>::block_number();
+        let had = Uses::<T>::get(who, lane).at(now, &limits);
+        // Those that wait are as long as this one, as far as anybody knows here.
+        let waiting = length.saturating_mul(before);
+        if had.is_in_debt(waiting, &limits) {
+            return Err(InvalidTransaction::Custom(TOO_MUCH_REFUSED));
+        }
         let cost = cost::<T>(declared, length);
         Ok((lane, priority(lane, had.spent, cost, before)))
     }

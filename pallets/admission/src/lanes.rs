@@ -52,9 +52,10 @@ pub struct Limits {
     pub longest: u32,
     /// How many bytes an account may owe before its next transaction is refused.
     pub debt: u32,
-    /// How many bytes of its debt a block forgives.
+    /// How many bytes of its debt a block forgives each account.
     pub forgiven: u32,
-    /// Whether all bytes are owed, not only those of refused work. For senders that have a share and no more.
+    /// Whether all bytes are owed, those that wait among them, not only those of refused work. For senders that have a share and no
+    /// more.
     pub all_owed: bool,
 }
 

@@ -12,13 +12,18 @@
 //! them. Within a lane, who has had least of late goes first; between equals, who came first.
 //!
 //! What fails or is refused costs its sender: it counts as if it had done all that it declared, and bytes that were refused
-//! are a debt, which the account's good work and the passing of time pay off. An account too deep in debt waits.
+//! are a debt, which the account's good work and the passing of time pay off. An account too deep in debt waits. So are bytes that
+//! were registered long before: who brings a study's entries again and again fills blocks, too.
+//!
+//! What waits for a block waits in the memory of every node, which has so many places. So an account may have so many
+//! transactions waiting, and no more.
 //!
 //! ## Overview
 //!
 //! The pallet has no calls. [`Admit`] is the transaction extension that asks the runtime's [`Rules`] who may make which call and in which lane,
-//! bounds a transaction's length and declared weight, puts it in its place in the pool, and keeps the accounts. To clients it
-//! is `CheckNonce`, byte by byte, so that a client which knows nothing of this pallet signs correct transactions.
+//! bounds a transaction's length and declared weight and how many wait before it, puts it in its place in the pool, and keeps the
+//! accounts. To clients it is `CheckNonce`, byte by byte, so that a client which knows nothing of this pallet signs correct
+//! transactions.
 //!
 //! ## Goals
 //!
@@ -28,6 +33,12 @@
 //! 3. Refused work is not free: see [`Use::debt`].
 //! 4. What a caller declares is bounded: a transaction that no block could hold is refused at once.
 //! 5. Runs of entries stand at the top of an extrinsic: see [`Pallet::take_top_level`].
+//! 6. No account fills the pool of a node: see [`Rules::waiting`].
+//!
+//! ## What it does not bound
+//!
+//! Accounts together. Whoever may appoint 64 relays or enrol phones without end has as many shares of a lane, of turns and of
+//! places. What they bring again costs them like refused work; what they register is the study's, and its allowance counts it.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -49,6 +60,9 @@ pub const TOO_HEAVY: u8 = 106;
 /// The custom error of a transaction whose account has had more refused than it may. Time pays the debt off.
 pub const TOO_MUCH_REFUSED: u8 = 107;
 
+/// The custom error of a transaction before which as many of the account wait as may. Send it when some of them are in a block.
+pub const TOO_MANY_WAITING: u8 = 109;
+
 /// Who may make which call: the runtime's table.
 pub trait Rules<AccountId, Call> {
     /// The lane in which `who` may make this call, or the custom error of the transaction.
@@ -56,6 +70,9 @@ pub trait Rules<AccountId, Call> {
 
     /// What a lane may take.
     fn limits(lane: Lane) -> Limits;
+
+    /// How many transactions of the account may wait, when the last of them is of this lane.
+    fn waiting(who: &AccountId, lane: Lane) -> u32;
 
     /// Whether the call itself brings runs of entries.
     fn brings_runs(call: &Call) -> bool;

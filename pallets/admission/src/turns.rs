@@ -11,10 +11,6 @@ use crate::{Lane, Limits};
 /// By how much a refused run counts more than one that is registered.
 const REFUSED: u64 = 8;
 
-/// Which part of the bytes that were registered before is owed. A second relay that brings what the first one brought is no
-/// fault, but blocks keep it all the same.
-const KNOWN: u32 = 4;
-
 /// What an account has had of a lane.
 #[derive(
     Clone,
@@ -55,8 +51,10 @@ pub struct Use<BlockNumber> {
 pub struct Outcome {
     /// Registered now.
     pub recorded: u32,
-    /// Registered before.
+    /// Registered before. A second relay that brings what the first one brought is no fault.
     pub known: u32,
+    /// Registered before, and beyond the account's part of what a study's relays bring again. Blocks keep it all the same.
+    pub replayed: u32,
     /// Refused.
     pub refused: u32,
 }
@@ -64,7 +62,8 @@ pub struct Outcome {
 impl Outcome {
     /// What a transaction of this cost counts as: its refused runs eightfold.
     fn cost(self, cost: u32) -> u32 {
-        let all = u64::from(self.recorded) + u64::from(self.known) + u64::from(self.refused);
+        let all = [self.recorded, self.known, self.replayed, self.refused];
+        let all: u64 = all.into_iter().map(u64::from).sum();
         if all == 0 {
             return cost;
         }
@@ -86,9 +85,13 @@ impl<BlockNumber: AtLeast32BitUnsigned + Copy> Use<BlockNumber> {
         }
     }
 
-    /// Whether the account may not send for now.
-    pub(crate) fn is_in_debt(&self, limits: &Limits) -> bool {
-        self.debt > limits.debt
+    /// Whether the account may not send for now, with so many bytes of it waiting before.
+    pub(crate) fn is_in_debt(&self, waiting: u32, limits: &Limits) -> bool {
+        let owed = match limits.all_owed {
+            true => self.debt.saturating_add(waiting),
+            false => self.debt,
+        };
+        owed > limits.debt
     }
 
     /// Adds a transaction: its cost in microseconds, its length, whether the call failed, and what became of its runs.
@@ -108,7 +111,7 @@ impl<BlockNumber: AtLeast32BitUnsigned + Copy> Use<BlockNumber> {
             Some(runs) => self
                 .debt
                 .saturating_add(runs.refused)
-                .saturating_add(runs.known / KNOWN)
+                .saturating_add(runs.replayed)
                 .saturating_sub(runs.recorded),
             None => self.debt,
         };

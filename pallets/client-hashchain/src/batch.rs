@@ -6,6 +6,7 @@
 //! page once at its end.
 
 use crate::{
+    again::{self, Known},
     compare::{compare, Divergence, Relation},
     conflicts,
     pages::WorkingPages,
@@ -54,6 +55,8 @@ struct Rules {
     /// What this call registers.
     entries: u64,
     bytes: u64,
+    /// What it brings that was registered before.
+    known: Known,
     /// Most entries of one device.
     device_entries: u64,
 }
@@ -180,7 +183,10 @@ impl<T: Config> Batch<T> {
 
         let shut = shut(rules, head.status);
         match (compare(&mut self.walk, run, last, &head, links), shut) {
-            (Relation::Recorded, _) => Ok(Outcome::AlreadyRecorded),
+            (Relation::Recorded, _) => {
+                self.count_known(run, head.study);
+                Ok(Outcome::AlreadyRecorded)
+            }
             (Relation::Diverges(divergence), _) => {
                 Err(self.refuse_rival(place, run, last_link, &head, rules, divergence))
             }
@@ -191,6 +197,14 @@ impl<T: Config> Batch<T> {
                 .check_signature(place, run, last_link, rules)
                 .and_then(|()| self.take_room(run, known, &head))
                 .map(|()| self.append(run, links, known, head)),
+        }
+    }
+
+    /// Counts a run that was registered before.
+    fn count_known(&mut self, run: RunView<'_>, study: StudyId) {
+        if let Some(Some(rules)) = self.rules.get_mut(&study) {
+            rules.known.entries += run.entries.len() as u64;
+            rules.known.bytes += bytes_of(run);
         }
     }
 
@@ -352,24 +366,44 @@ impl<T: Config> Batch<T> {
                     bytes_left,
                     entries: 0,
                     bytes: 0,
+                    known: Known::default(),
                     device_entries: quota.allowance.device_entries,
                 }
             })
         })
     }
 
-    /// Writes what has changed.
-    fn write(self) {
+    /// Writes what has changed, and says how many bytes of the runs were registered before and are replayed.
+    fn write(self) -> u32 {
         for (study, rules) in &self.rules {
             if let Some(rules) = rules.filter(|rules| rules.entries > 0) {
                 Studies::<T>::count_entries(*study, rules.entries, rules.bytes);
             }
         }
+        let replayed = self.settle();
         self.pages.write();
         let new_entries = self.walk.new_entries();
         if !new_entries.is_empty() {
             Pallet::<T>::append_to_journal(new_entries);
         }
+        replayed
+    }
+
+    /// Counts what was brought of each study. A device brings its own entries once; only relays have a part of what is brought
+    /// again.
+    fn settle(&self) -> u32 {
+        let mut replayed = 0;
+        for (study, rules) in &self.rules {
+            let Some(rules) = rules else { continue };
+            replayed += match (rules.entries, rules.known.entries) {
+                (0, 0) => 0,
+                (new, _) if rules.is_relay => {
+                    again::settle::<T>(*study, &self.submitter, new, rules.known)
+                }
+                _ => rules.known.bytes,
+            };
+        }
+        replayed
     }
 
     /// What the call has cost: what it declared less what did not happen.
@@ -449,8 +483,8 @@ impl<T: Config> Pallet<T> {
                 })
             }
         };
-        batch.write();
-        T::Gate::note(brought);
+        let replayed = batch.write();
+        T::Gate::note(brought.with_replayed(replayed));
         Self::deposit_event(event);
         Ok(post_info)
     }
@@ -494,8 +528,8 @@ impl<T: Config> Pallet<T> {
             entries: batch.walk.new_entries().len() as u32,
         };
         let post_info = batch.weight(size);
-        batch.write();
-        T::Gate::note(brought);
+        let replayed = batch.write();
+        T::Gate::note(brought.with_replayed(replayed));
         Self::deposit_event(event);
         post_info
     }

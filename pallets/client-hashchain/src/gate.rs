@@ -18,10 +18,23 @@ pub trait Gate {
 pub struct Brought {
     /// Registered now.
     pub recorded: u32,
-    /// Registered before.
+    /// Registered before, within the account's part of what a study's relays bring again.
     pub known: u32,
+    /// Registered before, and beyond that part.
+    pub replayed: u32,
     /// Refused.
     pub refused: u32,
+}
+
+impl Brought {
+    /// The same, when so many of the known bytes are beyond the account's part.
+    pub(crate) fn with_replayed(self, replayed: u32) -> Self {
+        Self {
+            known: self.known.saturating_sub(replayed),
+            replayed,
+            ..self
+        }
+    }
 }
 
 /// For mocks: every call stands at the top, and nobody keeps accounts.

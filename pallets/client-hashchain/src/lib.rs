@@ -41,7 +41,9 @@
 #![doc = docify::embed!("src/tests/forks.rs", unsigned_rivals_leave_the_signed_ones_their_places)]
 //! 6. An authentication server cannot end a hashchain against the sponsor's will:
 #![doc = docify::embed!("src/tests/retirement.rs", the_sponsor_vetoes_a_retirement_and_the_device_goes_on)]
-//! 7. Nothing is ever deleted, but for journal pages that are older than [`Config::JournalRetention`], which stay
+//! 7. Whoever brings entries again costs nothing to be told so, as far as a study's relays may together; beyond it the sender owes
+//!    the bytes, because blocks keep them all the same: see `again`.
+//! 8. Nothing is ever deleted, but for journal pages that are older than [`Config::JournalRetention`], which stay
 //!    provable from the blocks. That a participant's data were erased elsewhere is written down here, once for each device,
 //!    and the device ends with it:
 #![doc = docify::embed!("src/tests/erasures.rs", the_sponsor_writes_down_that_a_devices_data_were_erased_and_the_device_ends_with_it)]
@@ -52,6 +54,7 @@
 
 extern crate alloc;
 
+mod again;
 mod batch;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
@@ -277,6 +280,24 @@ pub mod pallet {
     #[pallet::storage]
     pub type Erasures<T: Config> =
         StorageMap<_, Twox64Concat, DeviceId, ErasureReceiptOf<T>, OptionQuery>;
+
+    /// How many entries of a study an account has brought: registered by it, or registered before and brought again for nothing. It
+    /// is raised to what the study had some million entries ago. Absent: the account never brought any as a relay of the study.
+    #[pallet::storage]
+    pub type EntriesBrought<T: Config> = StorageDoubleMap<
+        _,
+        Twox64Concat,
+        StudyId,
+        Blake2_128Concat,
+        T::AccountId,
+        u64,
+        ValueQuery,
+    >;
+
+    /// How many entries of a study all its relays have brought again for nothing, after they were registered. Absent: none.
+    #[pallet::storage]
+    pub type EntriesBroughtAgain<T: Config> =
+        StorageMap<_, Twox64Concat, StudyId, u64, ValueQuery>;
 
     /// What the pallet begins with.
     #[pallet::genesis_config]

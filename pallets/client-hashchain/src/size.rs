@@ -123,6 +123,8 @@ impl BatchSize {
         let keys = u64::from(together) + u64::from(done.single_checks);
         let database = T::DbWeight::get();
         let bytes = first.saturating_mul(HeadPage::max_encoded_len() as u64);
+        // And what was brought of the study, by the account and again.
+        weight.saturating_accrue(database.reads_writes(2, 2));
         weight
             .saturating_sub(database.reads_writes(u64::from(pages) + keys, pages.into()))
             .saturating_add(database.reads_writes(first + first_keys, first))

@@ -7,6 +7,7 @@
 //! ends: whoever looks at the device finds it retired, and the next who changes it writes that down.
 
 use crate::{
+    again,
     devices::position, Config, DeviceHead, DeviceId, DeviceRecordOf, DeviceStatus, Devices, Error,
     Event, HeadPages, LastTrusted, Pallet, RetirementDelay, StatusChangeCount, StatusChanges,
     SuspensionReason, TrustedHead,
@@ -240,8 +241,9 @@ impl<T: Config> Pallet<T> {
         })
     }
 
-    /// Counts what one authentication server of a study has changed as what another one has.
+    /// Counts what one server of a study has changed, and what it has brought, as what another one has.
     pub fn carry_on(study: StudyId, former: &AccountId32, successor: &AccountId32) {
+        again::carry_on::<T>(study, former, successor);
         let made = StatusChanges::<T>::take(study, former);
         if made.count == 0 {
             return;

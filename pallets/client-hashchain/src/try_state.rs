@@ -3,9 +3,10 @@
 //! What must hold between any two calls.
 
 use crate::{
-    devices::position, Config, Conflicts, DeviceByKey, DeviceConflictsOf, DeviceId, DeviceStatus,
-    Devices, Erasures, FirstIndexOfBlock, FirstJournalPage, HeadPages, JournalLength, JournalPages,
-    KeyPages, NextDeviceId, Pallet, StatusChanges, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
+    again::COPIES, devices::position, Config, Conflicts, DeviceByKey, DeviceConflictsOf, DeviceId,
+    DeviceStatus, Devices, EntriesBrought, EntriesBroughtAgain, Erasures, FirstIndexOfBlock,
+    FirstJournalPage, HeadPages, JournalLength, JournalPages, KeyPages, NextDeviceId, Pallet,
+    StatusChanges, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
 };
 use alloc::{collections::BTreeSet, vec::Vec};
 use frame_support::{ensure, traits::Get};
@@ -36,6 +37,13 @@ impl<T: Config> Pallet<T> {
                 head.is_some_and(|head| head.status != DeviceStatus::Active)
             }),
             "a device whose data were erased may register entries, or does not exist"
+        );
+        let registered = |study| pallet_studies::Pallet::<T>::quota(study).used.entries;
+        ensure!(
+            EntriesBrought::<T>::iter().all(|(study, _, brought)| brought <= registered(study))
+                && EntriesBroughtAgain::<T>::iter()
+                    .all(|(study, again)| again <= registered(study).saturating_mul(COPIES)),
+            "more entries of a study were brought, or brought again, than it has for that"
         );
         Conflicts::<T>::iter().try_for_each(|(device, conflicts)| {
             ensure!(

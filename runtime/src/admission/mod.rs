@@ -33,8 +33,8 @@ pub const DEVICE_MAY_ONLY_SUBMIT: u8 = 103;
 /// The custom error of an account whose roles may not make this call.
 pub const ROLE_MAY_NOT_CALL: u8 = 104;
 
-/// The custom error of a motion that asks for another number of ayes than its call needs. The codes from 105 to 107 are those of
-/// `pallet_admission`.
+/// The custom error of a motion that asks for another number of ayes than its call needs. The codes from 105 to 107, and 109, are
+/// those of `pallet_admission`.
 pub const MOTION_NEEDS_ANOTHER_THRESHOLD: u8 = 108;
 
 /// This chain's rules of admission.
@@ -88,14 +88,28 @@ impl Rules<AccountId, RuntimeCall> for Admitted {
                 forgiven: KIB,
                 all_owed: true,
             },
+            // A study may have 64 of them. Together they are forgiven a fiftieth of a block.
             Lane::Relay => Limits {
                 weight: share(100),
                 bytes: share(100),
                 longest: 2 * MIB,
                 debt: 16 * MIB,
-                forgiven: 64 * KIB,
+                forgiven: 4 * KIB,
                 all_owed: false,
             },
+        }
+    }
+
+    fn waiting(who: &AccountId, lane: Lane) -> u32 {
+        match lane {
+            // Twice the most that a relay has on its way (`--in-flight`).
+            Lane::Relay => 2_048,
+            // Twice what a phone without a relay sends at a time.
+            Lane::Device => 32,
+            // Twice what the desk of an authentication server has on its way.
+            Lane::Study if Roles::of(who).any(Roles::SERVER) => 1_024,
+            // Twice what any other program has.
+            Lane::Study | Lane::Consortium => 128,
         }
     }
 
@@ -139,7 +153,7 @@ fn own_runs(who: &AccountId, roles: Roles, call: &RuntimeCall) -> Result<(), u8>
     }
 }
 
-/// Whoever changes its account changes neither what it owes nor what it did within the hour.
+/// Whoever changes its account changes neither what it owes, nor what it did within the hour, nor what it has brought.
 impl OnRotate<AccountId> for Admitted {
     fn on_rotate(study: StudyId, former: &AccountId, successor: &AccountId) {
         Admission::carry_on(former, successor);
@@ -156,6 +170,7 @@ impl Gate for Admitted {
         Admission::note_runs(Outcome {
             recorded: brought.recorded,
             known: brought.known,
+            replayed: brought.replayed,
             refused: brought.refused,
         });
     }

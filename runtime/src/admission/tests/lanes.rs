@@ -3,10 +3,12 @@
 //! Lanes, turns, and what refused work costs.
 
 use frame_support::{assert_ok, dispatch::GetDispatchInfo, weights::Weight};
-use pallet_admission::{BlockUse, Lane, Rules, Uses, TOO_HEAVY, TOO_LONG, TOO_MUCH_REFUSED};
+use pallet_admission::{
+    BlockUse, Lane, Rules, Uses, TOO_HEAVY, TOO_LONG, TOO_MANY_WAITING, TOO_MUCH_REFUSED,
+};
 use pallet_client_hashchain::{Run, RunEntry, SuspensionReason, MAX_RUN_LENGTH};
 use sp_core::H256;
-use sp_keyring::Sr25519Keyring::{Alice, Charlie, Dave, Eve, Ferdie};
+use sp_keyring::Sr25519Keyring::{Alice, Bob, Charlie, Dave, Eve, Ferdie};
 use sp_runtime::{
     traits::{BlakeTwo256, Dispatchable, Hash},
     transaction_validity::{InvalidTransaction, TransactionPriority},
@@ -42,6 +44,14 @@ fn suspend() -> RuntimeCall {
     HashchainCall::suspend {
         device: 0,
         reason: SuspensionReason::Lost,
+    }
+    .into()
+}
+
+fn remove_relay() -> RuntimeCall {
+    pallet_studies::Call::remove_relay {
+        study: 0,
+        account: Eve.to_account_id(),
     }
     .into()
 }
@@ -286,6 +296,43 @@ fn a_device_has_a_share_of_bytes_and_no_more() {
         }
         assert!(bytes > limits.debt && bytes < limits.debt + limits.longest);
         assert_eq!(pool(device.next(runs())), Err(refused(TOO_MUCH_REFUSED)));
+    });
+}
+
+#[test]
+fn a_device_has_no_more_waiting_than_it_may_send() {
+    development().execute_with(|| {
+        let device = enrol(1);
+        let limits = Admitted::limits(Lane::Device);
+        let long = || batch(vec![gap(MAX_RUN_LENGTH); 3]);
+        let length = length(&device.signed(0, long()));
+        let may_wait = limits.debt / length;
+        assert_ok!(pool(device.signed(may_wait, long())));
+        let one_more = pool(device.signed(may_wait + 1, long()));
+        assert_eq!(one_more, Err(refused(TOO_MUCH_REFUSED)));
+        // Short ones are not so many either.
+        let short = |nonce| pool(device.signed(nonce, batch_of(&[])));
+        let most = Admitted::waiting(&device.account(), Lane::Device);
+        assert_ok!(short(most - 1));
+        assert_eq!(short(most), Err(refused(TOO_MANY_WAITING)));
+    });
+}
+
+#[test]
+fn an_account_has_as_many_waiting_as_its_programs_have_on_their_way() {
+    development().execute_with(|| {
+        // At least what they are told to have, or can be told to.
+        let programs: [(Sender, RuntimeCall, u32); 4] = [
+            (Dave.into(), batch_of(&[]), 1_024),
+            (Charlie.into(), suspend(), 1_000),
+            (Alice.into(), close(Weight::zero()), 64),
+            (Bob.into(), remove_relay(), 64),
+        ];
+        for (sender, call, on_their_way) in programs {
+            assert_ok!(pool(sender.signed(on_their_way, call.clone())));
+            let far = pool(sender.signed(1_000_000, call));
+            assert_eq!(far, Err(refused(TOO_MANY_WAITING)));
+        }
     });
 }
 

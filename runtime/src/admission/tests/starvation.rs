@@ -2,9 +2,10 @@
 
 //! Whatever one account submits, the others get in.
 //!
-//! Blocks are real; pool and author are played as a node's are: the pool keeps each transaction at the place that it had when it came,
-//! and sorts equal ones by when they came; the author takes them in this order, leaves out what does not fit together with what
-//! follows it in its account, gives up after eight of those, and stops when its clock says so.
+//! Blocks are real; pool and author are played as a node's are: the pool has so many places and bytes, keeps each transaction at the
+//! place that it had when it came, and sorts equal ones by when they came; the author takes them in this order, leaves out what does
+//! not fit together with what follows it in its account, leaves a lane that has cost it too much time in this way, and stops when
+//! its clock says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ use frame_support::{
     weights::{constants::WEIGHT_REF_TIME_PER_MILLIS, Weight},
 };
 use frame_system::BlockWeight;
+use pallet_admission::Lane;
 use pallet_client_hashchain::{Run, RunEntry, SuspensionReason};
 use proptest::prelude::*;
 use sp_core::H256;
@@ -31,11 +33,19 @@ use crate::{
     BlockNumber, Consortium, Runtime, RuntimeCall, RuntimeOrigin, System, UncheckedExtrinsic,
 };
 
+mod crowds;
+
 /// Bytes that a node's pool holds, by default.
 const POOL: u32 = 20 * 1024 * 1024;
 
-/// How often an author passes over what does not fit, before it ends the block.
-const PATIENCE: u32 = 8;
+/// Transactions that it holds, by default.
+const PLACES: usize = 65_536;
+
+/// What it costs an author to find that a transaction does not fit, in picoseconds.
+const PASSED_OVER: u64 = WEIGHT_REF_TIME_PER_MILLIS / 10;
+
+/// The part of its clock that an author loses in a lane before it leaves it, last lane first.
+const LOST: [u64; Lane::COUNT] = [4, 10, 10, 10];
 
 /// What an author's clock gives it among others, in picoseconds: half of a slot, less a tenth.
 const CLOCK: u64 = SLOT_MILLISECONDS * WEIGHT_REF_TIME_PER_MILLIS / 20 * 9;
@@ -71,7 +81,7 @@ impl Pool {
         let place = (TransactionPriority::MAX - validity.priority, self.arrivals);
         self.arrivals += 1;
         let bytes = length(&transaction);
-        while self.bytes + bytes > POOL {
+        while self.bytes + bytes > POOL || self.waiting.len() >= PLACES {
             match self.waiting.last_entry() {
                 Some(last) if *last.key() > place => {
                     self.bytes -= length(&last.remove().transaction);
@@ -92,7 +102,7 @@ impl Pool {
     /// Makes a block of what waits, and begins the next. Says whether this transaction was in it.
     fn author(&mut self, of: &crate::AccountId, nonce: u32) -> bool {
         let mut passed_over = BTreeSet::new();
-        let mut passes = 0;
+        let mut lost = [0; Lane::COUNT];
         let mut gone = Vec::new();
         // A transaction comes when the one before it of its account has been taken, and then at once if its place is earlier.
         let mut open: BTreeSet<_> = self.waiting.keys().copied().collect();
@@ -102,7 +112,8 @@ impl Pool {
             let next = expected
                 .entry(waiting.account.clone())
                 .or_insert_with(|| System::account_nonce(&waiting.account));
-            waiting.nonce <= *next && !passed_over.contains(&waiting.account)
+            let is_left = lost[lane(*place)] > CLOCK / LOST[lane(*place)];
+            waiting.nonce <= *next && !is_left && !passed_over.contains(&waiting.account)
         }) {
             open.remove(&place);
             let waiting = &self.waiting[&place];
@@ -113,14 +124,11 @@ impl Pool {
                 }
                 Err(refusal) if exhausted(refusal) => {
                     passed_over.insert(waiting.account.clone());
-                    passes += 1;
-                    if passes > PATIENCE {
-                        break;
-                    }
+                    lost[lane(place)] += PASSED_OVER;
                 }
                 Err(_) => gone.push(place),
             }
-            if spent() > CLOCK {
+            if spent() + lost.iter().sum::<u64>() > CLOCK {
                 break;
             }
         }
@@ -133,6 +141,11 @@ impl Pool {
         next_block();
         included
     }
+}
+
+/// The lane of a place.
+fn lane(place: (TransactionPriority, u64)) -> usize {
+    ((TransactionPriority::MAX - place.0) >> 32) as usize
 }
 
 fn exhausted(refusal: TransactionValidityError) -> bool {
