@@ -18,6 +18,7 @@ use crate::{
 mod accounts;
 mod lanes;
 mod motions;
+mod session_keys;
 mod starvation;
 mod table;
 
