@@ -11,7 +11,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
@@ -121,7 +121,8 @@ pub async fn read(
         runtimes,
         ..standing
     };
-    let rotations = Rotations::new(state.rotations(number).await?);
+    let phones = devices.iter().map(|device| device.key);
+    let rotations = Rotations::of_study(state.rotations(number).await?, phones);
     for (former, present) in rotations.all() {
         scratch.rename_submitter(former, present)?;
     }
@@ -162,16 +163,31 @@ pub(crate) async fn wait_for(client: &ChainClient, number: u64) -> Result<(), Au
 pub struct Rotations(HashMap<[u8; 32], [u8; 32]>);
 
 impl Rotations {
+    /// Those of a study with phones of these keys. What a phone signed and what somebody brought in its name are to be told apart,
+    /// so nobody becomes a phone by naming its key as the successor.
+    fn of_study(mut rotations: Vec<Rotated>, phones: impl Iterator<Item = [u8; 32]>) -> Self {
+        let phones: HashSet<_> = phones.collect();
+        rotations.retain(|(_, successor)| !phones.contains(successor));
+        Self::new(rotations)
+    }
+
     fn new(rotations: Vec<Rotated>) -> Self {
         let next: HashMap<_, _> = rotations.into_iter().collect();
-        let last = |mut account: [u8; 32]| {
-            // No account is given up twice, so no chain is longer than all of them.
-            for _ in 0..next.len() {
-                account = next.get(&account).copied().unwrap_or(account);
+        let mut last: HashMap<[u8; 32], [u8; 32]> = HashMap::with_capacity(next.len());
+        for former in next.keys() {
+            let (mut account, mut passed) = (*former, Vec::new());
+            // Each is passed once. No account is given up twice, so no chain is longer than all of them.
+            while let Some(successor) = next.get(&account).filter(|_| passed.len() < next.len()) {
+                if let Some(known) = last.get(&account) {
+                    account = *known;
+                    break;
+                }
+                passed.push(account);
+                account = *successor;
             }
-            account
-        };
-        Self(next.keys().map(|former| (*former, last(*former))).collect())
+            last.extend(passed.into_iter().map(|before| (before, account)));
+        }
+        Self(last)
     }
 
     /// The account that is now in the place of `account`: itself, unless it was given up.

@@ -32,6 +32,10 @@ pub enum PoolRefusal {
     NotItsCall,
     /// The motion asks for another number of ayes than its call needs.
     OtherThreshold,
+    /// The validator changed its session keys within a day.
+    KeysChangedToday,
+    /// No other validator has session keys, so these are not purged.
+    LastKeys,
     /// Too much of what the account sent was refused of late; it has to wait.
     TooMuchRefused,
     /// As many transactions of the account wait as may.
@@ -76,6 +80,8 @@ impl PoolRefusal {
             107 => PoolRefusal::TooMuchRefused,
             108 => PoolRefusal::OtherThreshold,
             109 => PoolRefusal::TooManyWaiting,
+            110 => PoolRefusal::KeysChangedToday,
+            111 => PoolRefusal::LastKeys,
             _ => return None,
         })
     }
@@ -147,6 +153,8 @@ impl PoolRefusal {
             PoolRefusal::NotOwnRuns => "not_own_runs",
             PoolRefusal::NotItsCall => "not_its_call",
             PoolRefusal::OtherThreshold => "other_threshold",
+            PoolRefusal::KeysChangedToday => "session_keys_changed_today",
+            PoolRefusal::LastKeys => "last_session_keys",
             PoolRefusal::TooMuchRefused => "too_much_refused",
             PoolRefusal::TooManyWaiting => "too_many_waiting",
             PoolRefusal::Stale => "nonce_stale",
@@ -210,6 +218,15 @@ impl fmt::Display for PoolRefusal {
             PoolRefusal::OtherThreshold => write!(
                 f,
                 "The motion asks for another number of ayes than its call needs. docs/explained/admission.md has the numbers."
+            ),
+            PoolRefusal::KeysChangedToday => write!(
+                f,
+                "The validator changed its session keys within a day (consortium.sessionKeyPeriod), and keeps these until it is \
+                 over. If others have them, let the members remove the validator, register other keys, and be added again."
+            ),
+            PoolRefusal::LastKeys => write!(
+                f,
+                "No other validator has session keys, so nobody would be left to make blocks. Let another one register keys first."
             ),
             PoolRefusal::TooMuchRefused => write!(
                 f,
@@ -287,6 +304,8 @@ mod tests {
             (107, PoolRefusal::TooMuchRefused),
             (108, PoolRefusal::OtherThreshold),
             (109, PoolRefusal::TooManyWaiting),
+            (110, PoolRefusal::KeysChangedToday),
+            (111, PoolRefusal::LastKeys),
         ];
         for (code, refusal) in codes {
             let data = format!("Custom error: {code}");

@@ -102,6 +102,8 @@ impl From<&PoolRefusal> for Refusal {
             | PoolRefusal::PoolFull
             | PoolRefusal::Banned
             | PoolRefusal::AlreadyThere
+            | PoolRefusal::KeysChangedToday
+            | PoolRefusal::LastKeys
             | PoolRefusal::Other { .. } => Self::PoolRefused,
         }
     }

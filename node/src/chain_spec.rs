@@ -3,7 +3,11 @@
 //! Which chain a node belongs to.
 
 use codec::Decode;
-use mhealth_runtime::{genesis, limits::LEAST_LAG, RuntimeGenesisConfig, WASM_BINARY};
+use mhealth_runtime::{
+    genesis,
+    limits::{HOURS, LEAST_LAG},
+    RuntimeGenesisConfig, WASM_BINARY,
+};
 use sc_chain_spec::json_patch;
 use sc_service::{ChainSpec as _, ChainType, Properties};
 use serde_json::json;
@@ -31,7 +35,7 @@ pub(crate) enum Purpose {
 /// # Errors
 ///
 /// A sentence for the operator: the file cannot be read, or it specifies a live chain whose genesis contains a key that
-/// everybody knows the secret of, the presets' short time for a veto, or less patience with finality than the runtime's own.
+/// everybody knows the secret of, less than an hour for a veto, or less patience with finality than the runtime's own.
 pub(crate) fn load(id: &str, purpose: Purpose) -> Result<Box<dyn sc_service::ChainSpec>, String> {
     let spec: Box<dyn sc_service::ChainSpec> = match id {
         "dev" => Box::new(DEVELOPMENT.spec(purpose)?),
@@ -47,13 +51,13 @@ pub(crate) fn load(id: &str, purpose: Purpose) -> Result<Box<dyn sc_service::Cha
     Ok(spec)
 }
 
-/// Refuses a genesis in which a sponsor would have no more time to veto a retirement than in the presets, which are for trials.
+/// Refuses a genesis in which a sponsor would have less than an hour to veto a retirement, as in the presets, which are for trials.
 fn refuse_short_veto(name: &str, genesis: &Storage) -> Result<(), String> {
     match number(genesis, &genesis::retirement_delay_key()) {
-        Some(blocks) if blocks <= genesis::RETIREMENT_DELAY => Err(format!(
+        Some(blocks) if blocks < HOURS => Err(format!(
             "in the live chain \"{name}\" a retirement that an authentication server asks for would hold after {blocks} blocks of \
              two seconds, too soon for the study's sponsor to veto it. Set clientHashchain.retirementDelay to at least an hour \
-             (1800), or take the line out for a day (43200)."
+             ({HOURS}), or take the line out for a day (43200)."
         )),
         _ => Ok(()),
     }
@@ -201,10 +205,11 @@ mod tests {
     }
 
     #[test]
-    fn a_live_chain_with_the_presets_time_for_a_veto_is_refused() {
+    fn a_live_chain_with_less_than_an_hour_for_a_veto_is_refused() {
         let key = genesis::retirement_delay_key();
         let load = |chain_type, blocks: u32| load_value(chain_type, &key, &blocks.encode());
-        for blocks in [0, 1, genesis::RETIREMENT_DELAY] {
+        let preset = genesis::RETIREMENT_DELAY;
+        for blocks in [0, 1, preset, preset + 1, 1_799] {
             let refusal = load("Live", blocks).expect_err("nobody can veto in time");
             assert!(refusal.contains("A trial"), "{refusal}");
             assert!(

@@ -15,15 +15,15 @@ use pallet_consortium::Collective;
 use pallet_session::disabling::UpToLimitDisablingStrategy;
 use pallet_studies::{Allowance, Amounts};
 use sp_consensus_aura::sr25519::AuthorityId as AuraId;
-use sp_runtime::traits::{ConvertInto, OpaqueKeys};
+use sp_runtime::traits::OpaqueKeys;
 
 use crate::{
     admission::Admitted,
     limits::{
         ByteWeight, DatabaseWeight, MaxProposalWeight, PageByteWeight, RuntimeBlockLength,
-        RuntimeBlockWeights, FINALITY_PROOF_BYTES, FINAL_REPORT, FORCED_DELAY, HOURS, LEAST_LAG,
-        MAX_AUTHORITIES, MAX_TRANSACTION, MOTION, MOTIONS_PER_MEMBER, REMEMBERED_SESSIONS, SESSION,
-        SLOT_MILLISECONDS, URGENT, URGENT_VOTES_PER_MEMBER,
+        RuntimeBlockWeights, DAYS, FINALITY_PROOF_BYTES, FINAL_REPORT, FORCED_DELAY, HOURS,
+        LEAST_LAG, MAX_AUTHORITIES, MAX_TRANSACTION, MOTION, MOTIONS_PER_MEMBER,
+        REMEMBERED_SESSIONS, SESSION, SLOT_MILLISECONDS, URGENT, URGENT_VOTES_PER_MEMBER,
     },
     AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Header, Nonce, PalletInfo,
     Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, Session, SessionKeys,
@@ -99,8 +99,8 @@ impl pallet_session::Config for Runtime {
     type SessionManager = Consortium;
     type ShouldEndSession = Sessions;
     type ValidatorId = AccountId;
-    type ValidatorIdOf = ConvertInto;
-    type WeightInfo = pallet_session::weights::SubstrateWeight<Runtime>;
+    type ValidatorIdOf = pallet_consortium::NoteSessionKeys<Runtime>;
+    type WeightInfo = pallet_consortium::SessionWeight<Runtime>;
 }
 
 impl pallet_accountability::Config for Runtime {
@@ -178,6 +178,7 @@ impl pallet_consortium::Config for Runtime {
     type MaxValidators = ConstU32<MAX_AUTHORITIES>;
     type MotionsPerMember = ConstU32<MOTIONS_PER_MEMBER>;
     type RuntimeCall = RuntimeCall;
+    type SessionKeyPeriod = ConstU32<DAYS>;
     type UrgentPeriod = ConstU32<URGENT>;
     type UrgentVotesPerMember = ConstU32<URGENT_VOTES_PER_MEMBER>;
     type WeightInfo = pallet_consortium::weights::SubstrateWeight<Runtime>;

@@ -29,6 +29,35 @@ fn an_account_that_was_given_up_is_its_last_successor() {
 }
 
 #[test]
+fn nobody_becomes_a_phone_by_naming_its_key() {
+    let given_up = vec![
+        (account(1), account(2)),
+        (account(2), account(3)),
+        (account(7), account(8)),
+    ];
+    let rotations = Rotations::of_study(given_up, [account(2)].into_iter());
+    let present = |number| rotations.present([number; 32]);
+    assert_eq!(present(1), [1; 32]);
+    assert_eq!([7, 8].map(present), [[8; 32]; 2]);
+}
+
+/// Each account is looked at once, or an audit would not end.
+#[test]
+fn many_changes_of_one_place_are_followed_in_no_time() {
+    const MANY: u32 = 200_000;
+    let account = |number: u32| {
+        let mut account = [0; 32];
+        account[..4].copy_from_slice(&number.to_be_bytes());
+        account
+    };
+    let given_up = (0..MANY).map(|number| (account(number), account(number + 1)));
+    let rotations = Rotations::new(given_up.collect());
+    for former in [0, 1, MANY / 2, MANY - 1, MANY] {
+        assert_eq!(rotations.present(account(former)), account(MANY));
+    }
+}
+
+#[test]
 fn what_a_former_account_brought_is_told_of_the_present_one() {
     let scratch = Scratch::temporary().unwrap();
     for (block, submitter) in [(1, 1), (2, 2), (3, 3), (4, 9)] {

@@ -14,7 +14,8 @@ use sc_network::{
     Litep2pNetworkBackend, NetworkBackend,
 };
 use sc_service::{
-    BuildNetworkParams, ChainType, Configuration, SpawnTasksParams, TaskManager, WarpSyncConfig,
+    BlocksPruning, BuildNetworkParams, ChainType, Configuration, Role, SpawnTasksParams,
+    TaskManager, WarpSyncConfig,
 };
 use sp_core::traits::CallContext;
 
@@ -240,5 +241,45 @@ pub(crate) fn refuse_what_is_not_built_in(
         return Err("--sealing makes blocks that no other validator accepts, so it is for development chains only \
                     (--dev)");
     }
-    Ok(())
+    refuse_to_forget_bodies(config.blocks_pruning, config.role)
+}
+
+/// Bodies of blocks are all that has the tags of entries, which every audit checks. If the validators forget them, nobody may be
+/// left who has them.
+fn refuse_to_forget_bodies(pruning: BlocksPruning, role: Role) -> Result<(), &'static str> {
+    match (pruning, role) {
+        (BlocksPruning::KeepAll | BlocksPruning::KeepFinalized, _) => Ok(()),
+        (BlocksPruning::Some(_), Role::Authority) => Err(
+            "a validator keeps the bodies of all blocks, without which no audit can check the tags of entries; leave out \
+             --blocks-pruning",
+        ),
+        (BlocksPruning::Some(kept), Role::Full) => {
+            tracing::warn!(
+                "with --blocks-pruning this node keeps the bodies of the latest {kept} blocks alone: it cannot answer \
+                 hashchain_runs about older ones, and no audit can be made with it"
+            );
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_validator_forgets_no_bodies() {
+        use BlocksPruning::{KeepAll, KeepFinalized};
+        for role in [Role::Full, Role::Authority] {
+            for pruning in [KeepAll, KeepFinalized] {
+                assert_eq!(refuse_to_forget_bodies(pruning, role), Ok(()));
+            }
+        }
+        for kept in [0, 256, u32::MAX] {
+            let pruning = BlocksPruning::Some(kept);
+            assert_eq!(refuse_to_forget_bodies(pruning, Role::Full), Ok(()));
+            let refusal = refuse_to_forget_bodies(pruning, Role::Authority);
+            assert!(refusal.is_err_and(|refusal| refusal.contains("--blocks-pruning")));
+        }
+    }
 }

@@ -10,7 +10,10 @@ use frame_system::{
     pallet_prelude::{BlockNumberFor, HeaderFor},
     RawOrigin,
 };
-use sp_consensus_aura::{digests::CompatibleDigestItem, sr25519::AuthorityId};
+use sp_consensus_aura::{
+    digests::CompatibleDigestItem,
+    sr25519::{AuthorityId, AuthoritySignature},
+};
 use sp_runtime::{
     traits::{Header, TrailingZeroInput},
     Digest, DigestItem, RuntimeAppPublic,
@@ -18,7 +21,7 @@ use sp_runtime::{
 
 use crate::{
     Call, Conduct, Config, LastSlot, Offences, Pallet, Rosters, SealedHeader, Seat, SessionRecord,
-    Sessions, MAX_HEADER_LENGTH,
+    Sessions, MAX_DIGEST_ITEMS, MAX_HEADER_LENGTH,
 };
 
 /// The slot of the benchmarks' headers: the last seat's.
@@ -55,15 +58,14 @@ fn remember<T: Config>(author: &AuthorityId) -> T::AccountId {
     offender
 }
 
-/// A header as long as one may be, sealed by `author`.
+/// A header as long as one may be, of as many digest items, sealed by `author`. The slot is found after all others.
 fn sealed<T: Config>(author: &AuthorityId, mark: u8) -> SealedHeader {
-    let filling = vec![mark; MAX_HEADER_LENGTH as usize - 300];
-    let logs = vec![
-        CompatibleDigestItem::<sp_consensus_aura::sr25519::AuthoritySignature>::aura_pre_digest(
-            slot::<T>().into(),
-        ),
-        DigestItem::Other(filling),
-    ];
+    // Beside the slot and the seal.
+    let items = MAX_DIGEST_ITEMS as usize - 2;
+    let filling = vec![mark; (MAX_HEADER_LENGTH as usize - 400) / items];
+    let mut logs = vec![DigestItem::Other(filling); items];
+    let slot = slot::<T>().into();
+    logs.push(CompatibleDigestItem::<AuthoritySignature>::aura_pre_digest(slot));
     let mut header = HeaderFor::<T>::new(
         BlockNumberFor::<T>::from(T::RememberedSessions::get() * 2),
         Default::default(),

@@ -3,7 +3,7 @@
 //! Two blocks of one slot.
 
 use alloc::vec::Vec;
-use codec::DecodeAll;
+use codec::{Compact, Decode, DecodeAll};
 use frame_support::ensure;
 use frame_system::pallet_prelude::{BlockNumberFor, HeaderFor};
 use sp_consensus_aura::{
@@ -16,7 +16,7 @@ use sp_runtime::{
 };
 use sp_staking::SessionIndex;
 
-use crate::{Call, Config, Equivocation, Error, Finding, Pallet, SealedHeader};
+use crate::{Call, Config, Equivocation, Error, Finding, Pallet, SealedHeader, MAX_DIGEST_ITEMS};
 
 /// What a sealed header says.
 struct Sealed<T: Config> {
@@ -27,8 +27,19 @@ struct Sealed<T: Config> {
     seal: AuthoritySignature,
 }
 
+/// How many digest items an encoded header says that it has, before any of them is decoded.
+fn digest_items<T: Config>(header: &[u8]) -> Option<u32> {
+    // Parent, number, roots of the state and of the extrinsics; a compact number has one form, whatever its type.
+    type Before<Hash> = (Hash, Compact<u64>, Hash, Hash);
+    let (_, items) = <(Before<T::Hash>, Compact<u32>)>::decode(&mut &header[..]).ok()?;
+    Some(items.0)
+}
+
 impl<T: Config> Sealed<T> {
     fn read(bytes: &SealedHeader) -> Option<Self> {
+        if digest_items::<T>(bytes)? > MAX_DIGEST_ITEMS {
+            return None;
+        }
         let mut header = HeaderFor::<T>::decode_all(&mut &bytes[..]).ok()?;
         let seal = header.digest_mut().pop()?.as_aura_seal()?;
         let slot = header.digest().logs().iter().find_map(|item| {

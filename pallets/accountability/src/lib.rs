@@ -78,7 +78,7 @@ pub use pallet::*;
 pub use sessions::WithRosters;
 pub use types::{
     Conduct, Equivocation, KnownOwner, Offence, OffenceOf, Roster, SealedHeader, Seat,
-    SessionRecord, MAX_HEADER_LENGTH,
+    SessionRecord, MAX_DIGEST_ITEMS, MAX_HEADER_LENGTH,
 };
 pub use votes::{TwoVotes, VoteReports};
 pub use weights::WeightInfo;

@@ -231,9 +231,20 @@ pub(crate) fn run_to(number: u64) {
 
 /// A header of this block and slot, sealed by an account. Headers with another `mark` differ.
 pub(crate) fn sealed(who: u64, number: u64, slot: u64, mark: u8) -> SealedHeader {
-    let digest = Digest {
-        logs: vec![slot_digest(slot)],
-    };
+    sealed_with(who, number, slot, mark, 0)
+}
+
+/// The same, with so many digest items beside the slot and the seal.
+pub(crate) fn sealed_with(
+    who: u64,
+    number: u64,
+    slot: u64,
+    mark: u8,
+    items: usize,
+) -> SealedHeader {
+    let mut logs = vec![slot_digest(slot)];
+    logs.extend(vec![DigestItem::RuntimeEnvironmentUpdated; items]);
+    let digest = Digest { logs };
     let mark = H256::repeat_byte(mark);
     let mut header = Header::new(number, mark, H256::zero(), H256::zero(), digest);
     let signature: AuthoritySignature = author(who).sign(header.hash().as_bytes()).into();

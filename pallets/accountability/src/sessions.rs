@@ -2,7 +2,7 @@
 
 //! Who was on, and which slots they missed.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use core::marker::PhantomData;
 use frame_support::{pallet_prelude::Get, traits::Defensive, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
@@ -131,7 +131,9 @@ impl<T: Config> Pallet<T> {
                 session
             }
         };
-        let conduct: Vec<_> = validators.iter().map(|_| Conduct::default()).collect();
+        // The session pallet may have lost its validators, whose keys are gone, while those of the roster go on.
+        let seats = Rosters::<T>::decode_len(roster).unwrap_or_default();
+        let conduct = vec![Conduct::default(); seats];
         let record = SessionRecord {
             roster,
             first_block: frame_system::Pallet::<T>::block_number(),

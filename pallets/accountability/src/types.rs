@@ -18,6 +18,10 @@ use crate::Config;
 /// Most bytes of a header in a report. A header that replaces sixty-four validators takes about five thousand.
 pub const MAX_HEADER_LENGTH: u32 = 16 * 1_024;
 
+/// Most digest items of a header in a report. Each is decoded and hashed by itself, and the chain's own headers have less than
+/// half as many.
+pub const MAX_DIGEST_ITEMS: u32 = 16;
+
 /// An encoded block header with its seal.
 pub type SealedHeader = BoundedVec<u8, ConstU32<MAX_HEADER_LENGTH>>;
 

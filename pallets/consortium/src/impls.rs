@@ -13,8 +13,8 @@ use frame_system::RawOrigin;
 use sp_runtime::{DispatchErrorWithPostInfo, TryRuntimeError};
 
 use crate::{
-    membership::TOO_FEW, Collective, Config, Error, Event, KeyChanges, Pallet, Validators,
-    WeightInfo,
+    membership::TOO_FEW, Collective, Config, Error, Event, KeyChanges, Pallet, SessionKeyChanges,
+    Validators, WeightInfo,
 };
 
 /// What the runtime asks. Reading only, but for [`Pallet::admit`].
@@ -90,6 +90,7 @@ impl<T: Config> Pallet<T> {
         );
 
         Validators::<T>::put(validators);
+        SessionKeyChanges::<T>::remove(&validator);
         Self::deposit_event(Event::ValidatorRemoved { validator });
         Ok(())
     }
@@ -131,6 +132,7 @@ impl<T: Config> Pallet<T> {
     /// 4. Every open motion is a member's, and no member has more of them than it may.
     /// 5. Urgent votes and changes of keys are those of members, and no vote counts too long.
     /// 6. There are not two members.
+    /// 7. Changes of session keys are those of validators.
     pub fn do_try_state() -> Result<(), TryRuntimeError> {
         let validators = Validators::<T>::get();
         let distinct: BTreeSet<_> = validators.iter().collect();
@@ -154,6 +156,10 @@ impl<T: Config> Pallet<T> {
         ensure!(
             KeyChanges::<T>::iter_keys().all(|who| members.contains(&who)),
             "who changed its key is no member"
+        );
+        ensure!(
+            SessionKeyChanges::<T>::iter_keys().all(|who| validators.contains(&who)),
+            "who changed its session keys is no validator"
         );
         Self::check_urgent_votes(&members)?;
         Self::check_motions(&members)

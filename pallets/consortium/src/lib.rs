@@ -41,13 +41,16 @@
 //!   [`withdraw_urgent_vote`](Pallet::withdraw_urgent_vote).
 //! - An organisation that is to validate becomes a member first, registers the keys of its computer
 //!   by `session.set_keys`, and is then added as a validator under its member's account.
-//! - The runtime asks [`Pallet::has_role`], [`Pallet::is_member`] and [`Pallet::is_validator`].
+//! - The runtime asks [`Pallet::has_role`], [`Pallet::is_member`] and [`Pallet::is_validator`], and
+//!   before it takes a `session.set_keys` or `session.purge_keys`, [`Pallet::may_change_session_keys`]
+//!   and [`Pallet::has_last_session_keys`].
 //!
 //! What the runtime puts where:
 //!
-//! - `pallet_session::Config::SessionManager = Consortium`, `Currency =` [`NoCurrency`] and
-//!   `ValidatorIdOf = sp_runtime::traits::ConvertInto`; the first validators are the accounts of
-//!   the `keys` in the session pallet's genesis, which therefore comes before this pallet.
+//! - `pallet_session::Config::SessionManager = Consortium`, `Currency =` [`NoCurrency`],
+//!   `ValidatorIdOf =` [`NoteSessionKeys`]`<Runtime>` and `WeightInfo =` [`SessionWeight`]; the
+//!   first validators are the accounts of the `keys` in the session pallet's genesis, which
+//!   therefore comes before this pallet.
 //! - `pallet_membership::Config::MembershipInitialized` and `MembershipChanged =`
 //!   [`AdmitMembers`]`<Runtime, Collective>`, and `WeightInfo =` [`MembershipWeight`]. Its origins
 //!   but `SwapOrigin` are `NeverEnsureOrigin`: its own calls leave none or two members,
@@ -66,7 +69,8 @@
 //!    stay, and there are never two members.
 //! 3. A validator without keys is never appointed, because the others would wait for it.
 //! 4. As long as the validators do not change, neither does the set of authorities, so that whoever
-//!    checks finality offline need not follow a change in every session.
+//!    checks finality offline need not follow a change in every session; and none of them changes it
+//!    by keys of its own more than twice in [`SessionKeyPeriod`](Config::SessionKeyPeriod) blocks.
 //! 5. No single member keeps two thirds of the members, all of them others, from removing it or from
 //!    authorising an upgrade within hours.
 //! 6. A decision that fails says so: the error of the root call is the error of the decision.
@@ -97,6 +101,7 @@ pub use membership::{AbstentionsAreNays, AdmitMembers, MembershipWeight};
 pub use motions::{Motion, Place};
 pub use no_currency::NoCurrency;
 pub use pallet::*;
+pub use session::{NoteSessionKeys, SessionWeight};
 pub use urgent::{UrgentDecision, UrgentDecisionOf, UrgentVote, UrgentVoteOf};
 pub use weights::WeightInfo;
 
@@ -168,6 +173,10 @@ pub mod pallet {
         #[pallet::constant]
         type UrgentVotesPerMember: Get<u32>;
 
+        /// For how many blocks a validator that has changed its session keys may neither change nor purge them again.
+        #[pallet::constant]
+        type SessionKeyPeriod: Get<BlockNumberFor<Self>>;
+
         /// How many validators there may be. Not above what the consensus pallets take, or the
         /// validators beyond their limit are ignored. Not zero.
         #[pallet::constant]
@@ -203,6 +212,11 @@ pub mod pallet {
     /// The block in which a member took its present account. Absent: it has had no other.
     #[pallet::storage]
     pub type KeyChanges<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, BlockNumberFor<T>, OptionQuery>;
+
+    /// The block in which a validator set or purged its session keys last, since it was appointed. Absent: not since then.
+    #[pallet::storage]
+    pub type SessionKeyChanges<T: Config> =
         StorageMap<_, Blake2_128Concat, T::AccountId, BlockNumberFor<T>, OptionQuery>;
 
     /// Nothing to choose: the first validators are those of the session pallet's genesis.
@@ -350,6 +364,9 @@ pub mod pallet {
         /// This call is not dispatched as root, because another with more checks stands in its place: `finality.noteStalled`
         /// for `grandpa.noteStalled`. Propose that one.
         Guarded,
+        /// The chain knows the new account already, as that of somebody who has or had a role, or of a phone; take a new key,
+        /// which was never used on this chain.
+        SuccessorIsNotNew,
     }
 
     #[pallet::call]
@@ -426,7 +443,7 @@ pub mod pallet {
         /// its nonce, so nothing that it signed can be executed again. For a member only, and once
         /// in `urgentPeriod` blocks, so that nobody escapes its removal by changing its key.
         ///
-        /// - `successor`: the new account, which is not a member.
+        /// - `successor`: the new account, of a key that was never used on this chain.
         #[pallet::call_index(5)]
         #[pallet::weight(<T as Config>::WeightInfo::change_key())]
         pub fn change_key(origin: OriginFor<T>, successor: T::AccountId) -> DispatchResult {

@@ -112,6 +112,11 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_change_key(who: T::AccountId, successor: T::AccountId) -> DispatchResult {
         ensure!(Self::is_member(&who), Error::<T>::NotAMember);
         ensure!(!Self::is_member(&successor), Error::<T>::AlreadyMember);
+        // Others with a place on the chain have not agreed to be taken for this member.
+        ensure!(
+            frame_system::Pallet::<T>::providers(&successor) == 0,
+            Error::<T>::SuccessorIsNotNew
+        );
         let now = frame_system::Pallet::<T>::block_number();
         ensure!(
             KeyChanges::<T>::get(&who)

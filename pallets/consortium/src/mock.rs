@@ -10,9 +10,11 @@ use frame_support::{
 use frame_system::EnsureRoot;
 use pallet_collective::{EnsureProportionAtLeast, EnsureProportionMoreThan, Instance1};
 use pallet_session::PeriodicSessions;
-use sp_runtime::{impl_opaque_keys, testing::UintAuthorityId, traits::ConvertInto, BuildStorage};
+use sp_runtime::{impl_opaque_keys, testing::UintAuthorityId, BuildStorage};
 
-use crate::{self as pallet_consortium, AbstentionsAreNays, AdmitMembers, NoCurrency, Place};
+use crate::{
+    self as pallet_consortium, AbstentionsAreNays, AdmitMembers, NoCurrency, NoteSessionKeys, Place,
+};
 
 /// The members of the mock's genesis.
 pub(crate) const MEMBERS: [u64; 4] = [1, 2, 3, 4];
@@ -24,6 +26,8 @@ pub(crate) const CANDIDATE: u64 = 8;
 pub(crate) const STRANGER: u64 = 9;
 /// How many blocks a session lasts.
 pub(crate) const SESSION: u64 = 5;
+/// For how many blocks a validator that has changed its session keys keeps them.
+pub(crate) const SESSION_KEY_PERIOD: u64 = 12;
 /// How many blocks an urgent vote counts.
 pub(crate) const URGENT: u64 = 10;
 
@@ -51,7 +55,7 @@ impl_opaque_keys! {
 impl pallet_session::Config for Test {
     type RuntimeEvent = RuntimeEvent;
     type ValidatorId = u64;
-    type ValidatorIdOf = ConvertInto;
+    type ValidatorIdOf = NoteSessionKeys<Test>;
     type ShouldEndSession = PeriodicSessions<ConstU64<SESSION>, ConstU64<0>>;
     type NextSessionRotation = PeriodicSessions<ConstU64<SESSION>, ConstU64<0>>;
     type SessionManager = Consortium;
@@ -120,6 +124,7 @@ impl pallet_consortium::Config for Test {
     type DecisionOrigin = TwoThirds;
     type Guarded = Halting;
     type MotionsPerMember = ConstU32<2>;
+    type SessionKeyPeriod = ConstU64<SESSION_KEY_PERIOD>;
     type UrgentPeriod = ConstU64<URGENT>;
     type UrgentVotesPerMember = ConstU32<2>;
     type MaxValidators = MaxValidators;

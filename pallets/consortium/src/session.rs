@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! How the list of validators becomes the set of those who make blocks.
+//! How the list of validators becomes the set of those who make blocks, and how often they change the keys with which they do.
 
 use alloc::vec::Vec;
-use pallet_session::SessionManager;
+use core::marker::PhantomData;
+use frame_support::{traits::Get, weights::Weight};
+use pallet_session::{weights::SubstrateWeight, SessionManager, WeightInfo as _};
+use sp_runtime::{traits::Convert, Saturating};
 use sp_staking::SessionIndex;
 
-use crate::{Config, Pallet, Validators};
+use crate::{Config, Pallet, SessionKeyChanges, Validators, WeightInfo};
 
 /// Tells the session pallet whom the consortium wants.
 ///
@@ -29,4 +32,62 @@ impl<T: Config> SessionManager<T::AccountId> for Pallet<T> {
     fn end_session(_: SessionIndex) {}
 
     fn start_session(_: SessionIndex) {}
+}
+
+/// Other session keys are another set of authorities, which everybody who checks finality has to follow for ever. So a validator
+/// changes them seldom.
+impl<T: Config> Pallet<T> {
+    /// Whether `who` may set or purge its session keys now. A validator that has none may set them at any time, and so may
+    /// whoever is not on the list, whose keys nobody makes blocks with. At most three storage reads.
+    pub fn may_change_session_keys(who: &T::AccountId) -> bool {
+        let now = frame_system::Pallet::<T>::block_number();
+        !Self::is_validator(who)
+            || !Self::has_session_keys(who)
+            || SessionKeyChanges::<T>::get(who)
+                .is_none_or(|last| now >= last.saturating_add(T::SessionKeyPeriod::get()))
+    }
+
+    /// Whether `who` is a validator with session keys, and no other has any: without them nobody would be left to make blocks.
+    pub fn has_last_session_keys(who: &T::AccountId) -> bool {
+        let validators = Validators::<T>::get();
+        let mut others = validators.iter().filter(|listed| *listed != who);
+        validators.contains(who)
+            && Self::has_session_keys(who)
+            && !others.any(Self::has_session_keys)
+    }
+
+    /// Notes that `who` changes its session keys.
+    fn note_session_keys(who: &T::AccountId) {
+        if Self::is_validator(who) {
+            let now = frame_system::Pallet::<T>::block_number();
+            SessionKeyChanges::<T>::insert(who, now);
+        }
+    }
+}
+
+/// Whose session keys an account sets and purges: its own. For `ValidatorIdOf` of `pallet_session`, which asks that in these two
+/// calls and nowhere else, so that it is noted here when a validator made one. What fails is undone with its call.
+pub struct NoteSessionKeys<T>(PhantomData<T>);
+
+impl<T: Config> Convert<T::AccountId, Option<T::AccountId>> for NoteSessionKeys<T> {
+    fn convert(who: T::AccountId) -> Option<T::AccountId> {
+        Pallet::<T>::note_session_keys(&who);
+        Some(who)
+    }
+}
+
+/// Weights of the calls of `pallet_session`, with what is asked and noted here. Whether others have keys is asked of as many as when
+/// a validator is removed.
+pub struct SessionWeight<T>(PhantomData<T>);
+
+impl<T: Config> pallet_session::WeightInfo for SessionWeight<T> {
+    fn set_keys() -> Weight {
+        SubstrateWeight::<T>::set_keys().saturating_add(T::DbWeight::get().reads_writes(3, 1))
+    }
+
+    fn purge_keys() -> Weight {
+        SubstrateWeight::<T>::purge_keys()
+            .saturating_add(T::DbWeight::get().reads_writes(3, 1))
+            .saturating_add(<T as Config>::WeightInfo::remove_validator())
+    }
 }

@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 
+use codec::Encode;
 use frame_benchmarking::v2::*;
 use frame_support::{
     traits::{EnsureOrigin, Get},
@@ -12,7 +13,7 @@ use frame_support::{
 use frame_system::{pallet_prelude::BlockNumberFor, RawOrigin};
 use pallet_grandpa::BoundedAuthorityList;
 use sp_consensus_grandpa::{AuthorityId, SetId};
-use sp_runtime::traits::{Saturating, Zero};
+use sp_runtime::traits::{Header, Saturating, Zero};
 
 use crate::{
     pallet::ProofOf, signing, Call, Config, Conflicts, LastFinal, LatestSet, LeastLag, Pallet,
@@ -36,10 +37,25 @@ fn late<T: Config>() -> BlockNumberFor<T> {
         .saturating_add(20u32.into())
 }
 
-fn proof<T: Config>(voters: &[(AuthorityId, u64)], set: SetId, seed: u8) -> ProofOf<T> {
-    let hash = hash::<T>(seed);
-    let bytes = signing::proof::<T>(voters, set, hash, number::<T>());
+/// How many bytes longer lists may have before themselves.
+const LENGTHS: usize = 8;
+
+/// A proof as long as one may be: the room that signatures leave has headers, which are walked for most of the votes.
+fn proof<T: Config>(
+    voters: &[(AuthorityId, u64)],
+    set: SetId,
+    (hash, number): (T::Hash, BlockNumberFor<T>),
+) -> ProofOf<T> {
+    let signatures = signing::proof::<T>(voters, set, hash, number).len();
+    let room = (T::MaxProofLength::get() as usize).saturating_sub(signatures + LENGTHS);
+    let ancestry = signing::headers::<T>(hash, number, room);
+    let bytes = signing::proof_from_above::<T>(voters, set, hash, number, &ancestry);
     BoundedVec::try_from(bytes).expect("signatures of all voters fit; qed")
+}
+
+/// A block of the number that the proofs are about.
+fn block<T: Config>(seed: u8) -> (T::Hash, BlockNumberFor<T>) {
+    (hash::<T>(seed), number::<T>())
 }
 
 fn number<T: Config>() -> BlockNumberFor<T> {
@@ -47,7 +63,6 @@ fn number<T: Config>() -> BlockNumberFor<T> {
 }
 
 fn hash<T: Config>(seed: u8) -> T::Hash {
-    use sp_runtime::traits::Header;
     signing::header::<T>(number::<T>(), Default::default(), seed).hash()
 }
 
@@ -58,7 +73,7 @@ mod benchmarks {
     #[benchmark]
     fn report_final(v: Linear<1, { T::MaxAuthorities::get() }>) {
         let (set, voters) = voters::<T>(v);
-        let proof = proof::<T>(&voters, set, 1);
+        let proof = proof::<T>(&voters, set, block::<T>(1));
         let hash = hash::<T>(1);
         frame_system::BlockHash::<T>::insert(number::<T>(), hash);
 
@@ -73,7 +88,7 @@ mod benchmarks {
         let origin =
             T::DecisionOrigin::try_successful_origin().map_err(|()| BenchmarkError::Weightless)?;
         let (set, voters) = voters::<T>(T::MaxAuthorities::get());
-        let proof = proof::<T>(&voters, set, 1);
+        let proof = proof::<T>(&voters, set, block::<T>(1));
         frame_system::BlockHash::<T>::insert(number::<T>(), hash::<T>(1));
         let caller = RawOrigin::Signed(account("caller", 0, 0));
         Pallet::<T>::report_final(caller.into(), set, proof)?;
@@ -91,8 +106,15 @@ mod benchmarks {
     #[benchmark]
     fn report_conflict(v: Linear<2, { 2 * T::MaxAuthorities::get() }>) {
         let (set, voters) = voters::<T>(v / 2);
-        let lower = proof::<T>(&voters, set, 1);
-        let higher = proof::<T>(&voters, set, 2);
+        let lower = proof::<T>(&voters, set, block::<T>(1));
+        // They lead down to another block of the lower one's number.
+        let room = (T::MaxProofLength::get() as usize).saturating_sub(LENGTHS);
+        let (aside, number) = block::<T>(2);
+        let mut headers = signing::headers::<T>(aside, number, room);
+        headers.reverse();
+        let highest = (headers[0].hash(), *headers[0].number());
+        let higher = proof::<T>(&voters, set, highest);
+        let headers = BoundedVec::truncate_from(headers.encode());
 
         #[extrinsic_call]
         _(
@@ -100,7 +122,7 @@ mod benchmarks {
             set,
             lower,
             higher,
-            Default::default(),
+            headers,
         );
 
         assert_eq!(Conflicts::<T>::get().len(), 1);

@@ -15,9 +15,12 @@ use sp_runtime::{
 };
 
 use crate::{
-    Config, Conflict, Conflicts, Error, Event, FinalBlock, LastFinal, LatestSet, LeastLag, Pallet,
-    Sets, Signer, VoterSet,
+    Config, Conflict, Conflicts, Error, Event, FinalBlock, LastFinal, LatestSet, LeastLag,
+    OldestSet, Pallet, Sets, Signer, VoterSet,
 };
+
+/// How many sets are forgotten when one comes. More than one, so that those that a stall has left are gone some time.
+const FORGOTTEN_AT_ONCE: usize = 2;
 
 impl<T: Config> Pallet<T> {
     /// Keeps the present authorities as the set with this number, which votes on what comes after a block.
@@ -25,8 +28,23 @@ impl<T: Config> Pallet<T> {
         let voters = pallet_grandpa::Authorities::<T>::get();
         Sets::<T>::insert(set, VoterSet { after, voters });
         LatestSet::<T>::put(set);
-        if let Some(old) = set.checked_sub(T::MaxSets::get()) {
-            Sets::<T>::remove(old);
+        Self::forget_before(set);
+    }
+
+    /// Forgets the oldest sets when more than `MaxSets` are kept, but none that may vote on what comes after the last final block.
+    ///
+    /// So while finality stands still, nothing is forgotten. There is one set a session more then at most, and no more of them
+    /// than validators may change their keys and the consortium its validators.
+    fn forget_before(latest: SetId) {
+        let needed = LastFinal::<T>::get().map_or(0, |last| last.set);
+        let mut oldest = OldestSet::<T>::get();
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            let are_many = latest.saturating_sub(oldest) >= T::MaxSets::get();
+            if are_many && oldest < needed {
+                Sets::<T>::remove(oldest);
+                oldest = oldest.saturating_add(1);
+                OldestSet::<T>::put(oldest);
+            }
         }
     }
 
@@ -92,8 +110,8 @@ impl<T: Config> Pallet<T> {
             T::Delay::get(),
             Some(last_final),
         )?;
-        // The nodes count on from the set that would have voted on the next block. Sets that were named after the last final
-        // block never came to vote, and their numbers are given out again.
+        // The nodes count on from the set that would have voted on the next block, which is kept whatever came after it. Sets that
+        // were named after the last final block never came to vote, and their numbers are given out again.
         let never_voted =
             |set: &SetId| Sets::<T>::get(*set).is_some_and(|it| it.after > last_final);
         let mut latest = LatestSet::<T>::get();
@@ -171,8 +189,8 @@ impl<T: Config> Pallet<T> {
     /// Checks the pallet's invariants:
     ///
     /// 1. The latest set is the one that GRANDPA's pallet counts, and its voters are the authorities.
-    /// 2. No more sets are kept than may be, none after the latest, and each begins where or after the one before did.
-    /// 3. The last final block is in the past.
+    /// 2. Sets are kept from the oldest to the latest, without a gap, and each begins where or after the one before did.
+    /// 3. The last final block is in the past, and the set that signed it is kept.
     /// 4. The blocks of a contradiction are two.
     pub fn do_try_state() -> Result<(), TryRuntimeError> {
         let latest = LatestSet::<T>::get();
@@ -182,8 +200,11 @@ impl<T: Config> Pallet<T> {
         );
         let mut sets: Vec<_> = Sets::<T>::iter().collect();
         sets.sort_by_key(|(set, _)| *set);
-        let kept = u64::try_from(sets.len()).unwrap_or(u64::MAX);
-        ensure!(kept <= T::MaxSets::get(), "too many sets are kept");
+        let oldest = OldestSet::<T>::get();
+        ensure!(
+            (oldest..=latest).eq(sets.iter().map(|(set, _)| *set)),
+            "other sets are kept than from the oldest to the latest"
+        );
         let (last, voters) = sets.last().ok_or("no set is kept")?;
         ensure!(*last == latest, "a set after the latest is kept");
         ensure!(
@@ -198,6 +219,10 @@ impl<T: Config> Pallet<T> {
         ensure!(
             LastFinal::<T>::get().is_none_or(|last| last.number <= now && !last.number.is_zero()),
             "the last final block is not in the past"
+        );
+        ensure!(
+            LastFinal::<T>::get().is_none_or(|last| last.set >= oldest),
+            "the set of the last final block is forgotten"
         );
         ensure!(
             Conflicts::<T>::get()

@@ -137,7 +137,8 @@ pub mod pallet {
         #[pallet::constant]
         type MaxProofLength: Get<u32>;
 
-        /// How many sets of voters the chain remembers. Not zero.
+        /// How many sets of voters the chain remembers, beside those that may vote on what comes after the last final block.
+        /// Not zero.
         #[pallet::constant]
         type MaxSets: Get<u64>;
 
@@ -154,10 +155,15 @@ pub mod pallet {
     #[pallet::storage]
     pub type LastFinal<T: Config> = StorageValue<_, FinalBlock<T::Hash, BlockNumberFor<T>>>;
 
-    /// The sets of voters, by their numbers since the first block: who voted, and on which blocks. The latest are kept.
+    /// The sets of voters, by their numbers since the first block: who voted, and on which blocks. The latest are kept, and all from
+    /// the one on that signed the last final block.
     #[pallet::storage]
     pub type Sets<T: Config> =
         StorageMap<_, Twox64Concat, SetId, VoterSet<BlockNumberFor<T>, T::MaxAuthorities>>;
+
+    /// The number of the oldest set of voters that is kept.
+    #[pallet::storage]
+    pub type OldestSet<T: Config> = StorageValue<_, SetId, ValueQuery>;
 
     /// The number of the latest set of voters.
     #[pallet::storage]
@@ -351,7 +357,7 @@ pub mod pallet {
             // What `on_finalize` will do: the session pallet has done its part by now.
             match pallet_grandpa::CurrentSetId::<T>::get() == LatestSet::<T>::get() {
                 true => T::DbWeight::get().reads(2),
-                false => T::DbWeight::get().reads_writes(3, 3),
+                false => T::DbWeight::get().reads_writes(5, 5),
             }
         }
 

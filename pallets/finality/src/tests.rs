@@ -296,18 +296,64 @@ fn proofs_for_blocks_of_two_numbers_contradict_each_other_if_headers_show_it() {
     });
 }
 
+/// Another set is named in this block, of the same voters.
+fn name_a_set() {
+    CurrentSetId::<Test>::mutate(|set| *set += 1);
+    go_to(System::block_number() + 1);
+}
+
+fn kept() -> Vec<SetId> {
+    let mut kept: Vec<SetId> = Sets::<Test>::iter_keys().collect();
+    kept.sort();
+    kept
+}
+
 #[test]
-fn only_the_latest_sets_are_kept() {
+fn while_finality_is_alive_the_latest_sets_are_kept() {
     test(|| {
-        for set in 1..=6u64 {
-            go_to(set * SESSION + 1);
-            CurrentSetId::<Test>::put(set);
-            go_to(set * SESSION + 2);
+        let all = voters();
+        for set in 0..8 {
+            go_to(System::block_number() + 3);
+            assert_ok!(report(&all, set, System::block_number() - 1));
+            name_a_set();
         }
-        let mut kept: Vec<SetId> = Sets::<Test>::iter_keys().collect();
-        kept.sort();
-        // The set of the session in between is one of them.
-        assert!(kept.len() <= 4, "{kept:?}");
-        assert!(Sets::<Test>::contains_key(LatestSet::<Test>::get()));
+        assert_eq!(LatestSet::<Test>::get(), 8);
+        assert_eq!(kept(), [5, 6, 7, 8]);
+    });
+}
+
+/// Else no proof of what comes next would fit any more, and the consortium would appoint a set of another number than the nodes.
+#[test]
+fn however_many_sets_are_named_in_a_stall_the_one_that_voted_last_is_kept() {
+    test(|| {
+        let all = voters();
+        go_to(10);
+        assert_ok!(report(&all, 0, 9));
+        (0..10).for_each(|_| name_a_set());
+        assert_eq!(kept(), Vec::from_iter(0..=10u64));
+        go_to(9 + LEAST_LAG);
+        assert_ok!(Finality::note_stalled(Root.into(), 9));
+        // The nodes are still at set 0.
+        assert_eq!(CurrentSetId::<Test>::get(), 1);
+        assert_eq!(kept(), [0, 1]);
+        go_to(9 + LEAST_LAG + DELAY + 1);
+        assert_ok!(report(&all, 1, 20));
+    });
+}
+
+#[test]
+fn what_a_stall_has_left_is_forgotten_when_it_is_over() {
+    test(|| {
+        let all = voters();
+        (0..10).for_each(|_| name_a_set());
+        go_to(System::block_number() + 3);
+        assert_ok!(report(&all, 0, 1));
+        let number = System::block_number() - 1;
+        assert_ok!(report(&all, 10, number));
+        for set in [2, 4, 6, 8, 10, 10, 10] {
+            name_a_set();
+            assert_eq!(kept()[0], set);
+        }
+        assert_eq!(kept(), Vec::from_iter(10..=17u64));
     });
 }

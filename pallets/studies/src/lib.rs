@@ -50,7 +50,7 @@
 //!    chain with its nonce; see [`Pallet::admit`].
 //! 4. Nothing grows without a bound that the runtime names, or the consortium grants ([`Quota`]).
 //! 5. Whoever changes its account stays who it was: its former accounts are on record
-//!    ([`Rotations`]), and it does not escape its removal.
+//!    ([`Rotations`]), it does not escape its removal, and nobody else is taken for its successor.
 //! 6. No study disappears: a closed one stays readable, with its number.
 //!
 //! ## Example
@@ -348,15 +348,16 @@ pub mod pallet {
         /// The study has enrolled as many devices as it may; the consortium can grant more by
         /// `studies.setAllowance`.
         NoDeviceLeft,
-        /// The study has brought as many new accounts to the chain as it may, former servers among
-        /// them; appoint one that was here before, or ask the consortium for a larger allowance.
+        /// The study has had as many accounts of servers as it may, former ones and those that were
+        /// changed among them; ask the consortium for a larger allowance.
         NoAdmissionLeft,
         /// All numbers for studies are used up; no further study can be created on this chain.
         NoStudyIdLeft,
         /// The account holds no role in this study that it could give up; sign with the account of
         /// the sponsor, the authentication server or the relay.
         NoRoleInStudy,
-        /// The new account has or had a role in this study; take a key that was never used there.
+        /// The chain knows the new account already, as that of somebody who has or had a role, or of a phone; take a new key,
+        /// which was never used on this chain.
         SuccessorIsNotNew,
         /// The account was given up for another in this study, so that what it did before belongs to
         /// that one; appoint an account of another key.
@@ -498,7 +499,7 @@ pub mod pallet {
         /// former account as well), and the consortium replaces the sponsor.
         ///
         /// - `study`: the number of the study; it may be closed.
-        /// - `successor`: the new account, which never had a role in the study.
+        /// - `successor`: the new account, of a key that was never used on this chain.
         #[pallet::call_index(8)]
         #[pallet::weight(T::WeightInfo::rotate())]
         pub fn rotate(

@@ -30,9 +30,9 @@ pub struct Amounts {
     pub entries: u64,
     /// Bytes of the runs that were registered, as they stand in blocks.
     pub bytes: u64,
-    /// Accounts that got their first role on the chain as a server of the study. They stay, with their nonce, when the role
-    /// goes. Accounts that servers change to by `rotate` are bounded by `maxRotations`, and not counted here: a key that
-    /// others know must be changed, whatever was used up.
+    /// Accounts that got their first role in the study as a server, each time that they did, and those that took another's
+    /// place by `rotate`. They stay on the chain, with their nonce, when the role goes. No change of an account is refused
+    /// for this number, because a key that others know must be changed, whatever was used up; `maxRotations` bounds these.
     pub admissions: u32,
 }
 
@@ -114,9 +114,10 @@ impl<T: Config> Pallet<T> {
         Quotas::<T>::insert(study, quota);
     }
 
-    /// Counts an account that the study is about to admit, if the chain has not kept it before.
+    /// Counts an account that is about to get its first role in the study. Also one that the chain knows: it may be changed
+    /// `MaxRotations` times here, for as many new ones.
     pub(crate) fn take_admission(study: StudyId, account: &T::AccountId) -> DispatchResult {
-        if frame_system::Pallet::<T>::providers(account) > 0 {
+        if Self::has_role_in(study, account) {
             return Ok(());
         }
         Self::take(study, |quota| {
@@ -125,6 +126,13 @@ impl<T: Config> Pallet<T> {
             quota.used.admissions.saturating_inc();
             Ok(())
         })
+    }
+
+    /// Counts an account that takes another's place, whether or not the study may bring one.
+    pub(crate) fn count_admission(study: StudyId) {
+        let mut quota = Self::quota(study);
+        quota.used.admissions.saturating_inc();
+        Quotas::<T>::insert(study, quota);
     }
 
     pub(crate) fn do_set_allowance(study: StudyId, allowance: Allowance) -> DispatchResult {

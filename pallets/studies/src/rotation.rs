@@ -45,9 +45,10 @@ impl<T: Config> Pallet<T> {
         let mut record = Studies::<T>::get(study).ok_or(Error::<T>::UnknownStudy)?;
         let roles = Self::roles_in(study, &record.sponsor, &who);
         ensure!(!roles.is_empty(), Error::<T>::NoRoleInStudy);
+        // What `who` did is told of the successor from now on. So it has to be a key that means nobody else: whoever has or had
+        // a role anywhere, and every enrolled phone, has a place on the chain.
         ensure!(
-            Self::roles_in(study, &record.sponsor, &successor).is_empty()
-                && !Rotations::<T>::contains_key(study, &successor),
+            frame_system::Pallet::<T>::providers(&successor) == 0,
             Error::<T>::SuccessorIsNotNew
         );
         let generation = Rotations::<T>::get(study, &who).map_or(0, |before| before.generation);
@@ -56,6 +57,7 @@ impl<T: Config> Pallet<T> {
             Error::<T>::TooManyRotations
         );
 
+        Self::count_admission(study);
         for role in roles {
             match role {
                 Role::Sponsor => {
@@ -107,7 +109,8 @@ impl<T: Config> Pallet<T> {
         present
     }
 
-    /// Every account of `study` that was given up, and the one that took its place then, in no particular order.
+    /// Every account of `study` that was given up, and the one that took its place then, in no particular order. They are no
+    /// more than the new accounts that the study was granted and, for each who holds a role, `MaxRotations`.
     pub fn rotations(study: StudyId) -> Vec<(T::AccountId, T::AccountId)> {
         Rotations::<T>::iter_prefix(study)
             .filter_map(|(former, rotation)| Some((former, rotation.successor?)))
@@ -121,6 +124,13 @@ impl<T: Config> Pallet<T> {
             .is_some_and(|rotation| rotation.successor.is_some());
         ensure!(!given_up, Error::<T>::AccountWasGivenUp);
         Ok(())
+    }
+
+    /// Whether `who` has any role in `study`.
+    pub(crate) fn has_role_in(study: StudyId, who: &T::AccountId) -> bool {
+        Self::is_relay(study, who)
+            || Self::is_authentication_server(study, who)
+            || Self::is_sponsor(study, who)
     }
 
     fn roles_in(study: StudyId, sponsor: &T::AccountId, who: &T::AccountId) -> Vec<Role> {

@@ -13,8 +13,11 @@ use crate::{AccountId, Admission, ClientHashchain, RuntimeCall};
 use roles::Roles;
 use table::{row, Row};
 
+pub use session_keys::{LAST_SESSION_KEYS, SESSION_KEYS_CHANGED_TODAY};
+
 mod motions;
 mod roles;
+mod session_keys;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -47,7 +50,8 @@ impl Rules<AccountId, RuntimeCall> for Admitted {
             Row::Runs if roles.any(Roles::RELAY) => Ok(Lane::Relay),
             Row::Runs => own_runs(who, roles, call).map(|()| Lane::Device),
             Row::Office(may, lane) if roles.any(may) => {
-                motions::ensure_threshold(call).map(|()| lane)
+                motions::ensure_threshold(call)?;
+                session_keys::ensure_may_change(who, call).map(|()| lane)
             }
             Row::Office(..) | Row::Nobody if roles == Roles::NONE => {
                 Err(device_alone(who).map_or_else(|code| code, |_| DEVICE_MAY_ONLY_SUBMIT))

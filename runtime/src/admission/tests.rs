@@ -19,6 +19,7 @@ mod accounts;
 mod lanes;
 mod motions;
 mod replays;
+mod session_keys;
 mod starvation;
 mod table;
 

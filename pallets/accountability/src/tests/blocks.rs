@@ -95,6 +95,19 @@ fn what_proves_nothing_is_refused() {
     });
 }
 
+/// A header of a chain has a few, and each costs time.
+#[test]
+fn headers_of_many_digest_items_are_not_looked_at() {
+    on_chain(|| {
+        let header = |mark, items| sealed_with(ALICE, 1, FIRST_SLOT, mark, items);
+        // With the slot and the seal.
+        let most = crate::MAX_DIGEST_ITEMS as usize - 2;
+        let refused = report(header(1, most), header(2, most + 1));
+        assert_noop!(refused, Error::<Test>::NotAHeader);
+        assert_ok!(report(header(1, most), header(2, most)));
+    });
+}
+
 #[test]
 fn one_content_sealed_twice_is_two_blocks() {
     on_chain(|| {

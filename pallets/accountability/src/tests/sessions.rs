@@ -139,6 +139,28 @@ fn a_validator_that_changes_its_keys_is_held_to_those_that_it_had() {
     });
 }
 
+/// The session pallet takes them for gone, but Aura and GRANDPA go on with those who were on.
+#[test]
+fn the_books_have_a_place_for_each_who_goes_on_when_nobody_has_keys_any_more() {
+    on_chain(|| {
+        for who in VALIDATORS {
+            pallet_session::NextKeys::<Test>::remove(who);
+        }
+        run_to(2 * SESSION);
+        assert!(Session::validators().is_empty());
+        assert_eq!(missed(2), [0; 4]);
+        // Slot 1010 was Charlie's and 1011 is Dave's.
+        next_block_after(2);
+        assert_eq!(missed(2), [0, 0, 1, 0]);
+        let slot = FIRST_SLOT;
+        let header = |mark| sealed(ALICE, 2 * SESSION + 1, slot, mark);
+        let reporter = RuntimeOrigin::signed(EVE);
+        let report = Accountability::report_block_equivocation(reporter, header(1), header(2));
+        assert_ok!(report);
+        assert_eq!(super::recorded(ALICE).len(), 1);
+    });
+}
+
 #[test]
 #[should_panic(expected = "a session outside the memory is kept")]
 fn a_session_too_many_is_found() {

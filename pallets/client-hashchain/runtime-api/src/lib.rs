@@ -192,7 +192,8 @@ sp_api::decl_runtime_apis! {
         fn study(study: u32) -> Option<StudyView<AccountId>>;
 
         /// The accounts of a study that their holders gave up for others, in no particular order. What a former account
-        /// did is its successor's doing.
+        /// did is its successor's doing. They are no more than the accounts that the study was granted and, for each who
+        /// holds a role, `studies.maxRotations`.
         fn rotations(study: u32) -> Vec<RotationView<AccountId>>;
 
         /// Whether the account may send transactions to this chain at all.

@@ -5,7 +5,7 @@
 use frame_support::assert_ok;
 use sp_runtime::TryRuntimeError;
 
-use crate::{mock::*, Collective, Motion, Motions, Validators};
+use crate::{mock::*, Collective, Motion, Motions, SessionKeyChanges, Validators};
 
 #[test]
 fn damage_is_seen() {
@@ -30,6 +30,10 @@ fn damage_is_seen() {
             assert_ok!(System::dec_providers(&4));
         }),
         Err("an account of the consortium has no place on the chain".into())
+    );
+    assert_eq!(
+        complaint_after(|| SessionKeyChanges::<Test>::insert(4, 1)),
+        Err("who changed its session keys is no validator".into())
     );
 }
 

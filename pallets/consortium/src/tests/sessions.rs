@@ -2,11 +2,13 @@
 
 //! How decisions about validators reach those who make blocks.
 
-use frame_support::assert_ok;
+use codec::Encode;
+use frame_support::{assert_noop, assert_ok};
 use pallet_session::{Event as SessionEvent, SessionManager};
+use sp_runtime::RuntimeAppPublic;
 
 use super::{decided, next_session, set_keys};
-use crate::mock::*;
+use crate::{mock::*, SessionKeyChanges};
 
 #[test]
 fn a_new_validator_makes_blocks_from_the_session_after_next() {
@@ -81,6 +83,78 @@ fn no_empty_set_of_validators_is_ever_told() {
             assert_ok!(Session::purge_keys(RuntimeOrigin::signed(validator)));
         }
         assert_eq!(Consortium::new_session(1), None);
+    });
+}
+
+#[test]
+fn a_validator_changes_its_keys_once_in_a_period() {
+    ExtBuilder.build_and_execute(|| {
+        let may = Consortium::may_change_session_keys;
+        // Those of the genesis are nobody's change.
+        assert!(may(&2));
+        assert_ok!(set_keys(2));
+        assert!(!may(&2) && may(&1));
+        System::set_block_number(SESSION_KEY_PERIOD);
+        assert!(!may(&2));
+        System::set_block_number(1 + SESSION_KEY_PERIOD);
+        assert!(may(&2));
+        assert_ok!(Session::purge_keys(RuntimeOrigin::signed(2)));
+        // Who has none sets them at once or later, and then keeps them.
+        assert!(may(&2));
+        System::set_block_number(1 + 2 * SESSION_KEY_PERIOD);
+        assert_ok!(set_keys(2));
+        assert!(!may(&2));
+        System::set_block_number(1 + 3 * SESSION_KEY_PERIOD);
+        assert!(may(&2));
+    });
+}
+
+#[test]
+fn a_change_of_keys_that_fails_is_none() {
+    ExtBuilder.build_and_execute(|| {
+        // Another's keys, with a proof as by that one.
+        let keys = keys(1);
+        let proof = keys.dummy.sign(&2u64.encode()).expect("the key is there");
+        assert_noop!(
+            Session::set_keys(RuntimeOrigin::signed(2), keys, proof.encode()),
+            pallet_session::Error::<Test>::DuplicatedKey
+        );
+        assert!(Consortium::may_change_session_keys(&2));
+        assert_eq!(SessionKeyChanges::<Test>::iter().count(), 0);
+    });
+}
+
+#[test]
+fn who_is_no_validator_changes_its_keys_as_it_likes() {
+    ExtBuilder.build_and_execute(|| {
+        assert_ok!(set_keys(4));
+        assert_ok!(set_keys(4));
+        assert!(Consortium::may_change_session_keys(&4));
+        assert_ok!(Consortium::add_validator(decided(), 4));
+        assert_ok!(set_keys(4));
+        assert!(!Consortium::may_change_session_keys(&4));
+        // The consortium takes it off the list and back, if it has to.
+        assert_ok!(Consortium::remove_validator(decided(), 4));
+        assert!(Consortium::may_change_session_keys(&4));
+        assert_ok!(set_keys(4));
+        assert_ok!(Consortium::add_validator(decided(), 4));
+        assert!(Consortium::may_change_session_keys(&4));
+    });
+}
+
+#[test]
+fn the_last_validator_with_keys_is_known() {
+    ExtBuilder.build_and_execute(|| {
+        let is_last = Consortium::has_last_session_keys;
+        for validator in [1, 2] {
+            assert!(!is_last(&3));
+            assert_ok!(Session::purge_keys(RuntimeOrigin::signed(validator)));
+        }
+        // One that is not on the list does not count.
+        assert!(Consortium::has_session_keys(&CANDIDATE));
+        assert!(is_last(&3) && !is_last(&1) && !is_last(&CANDIDATE));
+        assert_ok!(set_keys(1));
+        assert!(!is_last(&3));
     });
 }
 

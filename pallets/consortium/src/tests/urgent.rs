@@ -285,6 +285,8 @@ fn a_key_is_changed_to_one_that_is_no_members_and_by_a_member() {
     ExtBuilder.build_and_execute(|| {
         assert_noop!(change_key(1, 2), Error::<Test>::AlreadyMember);
         assert_noop!(change_key(STRANGER, 11), Error::<Test>::NotAMember);
+        // Whoever has a place on the chain is somebody else.
+        assert_noop!(change_key(1, CANDIDATE), Error::<Test>::SuccessorIsNotNew);
         System::inc_account_nonce(1);
         assert_ok!(change_key(1, 11));
         assert_eq!(System::providers(&11), 1);

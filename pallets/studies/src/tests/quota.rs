@@ -96,8 +96,65 @@ fn a_study_brings_as_many_accounts_to_the_chain_as_it_may() {
         let server = Studies::add_authentication_server(sponsor(), STUDY, 32);
         assert_noop!(server, Error::<Test>::NoAdmissionLeft);
 
-        // Who was here before comes back.
-        assert_ok!(Studies::add_relay(sponsor(), STUDY, 30));
+        // Nor does one come back that could be changed once more; who has a role gets another.
+        let again = Studies::add_relay(sponsor(), STUDY, 30);
+        assert_noop!(again, Error::<Test>::NoAdmissionLeft);
         assert_ok!(Studies::add_authentication_server(sponsor(), STUDY, RELAY));
     });
+}
+
+/// A key that others know is changed whatever was used up, and what came in its place is counted.
+#[test]
+fn an_account_that_is_changed_counts_and_is_never_refused_for_it() {
+    ExtBuilder::default().build_and_execute(|| {
+        let mut allowance = default();
+        allowance.study.admissions = 3;
+        let consortium = RuntimeOrigin::signed(CONSORTIUM);
+        assert_ok!(Studies::set_allowance(consortium, STUDY, allowance));
+        let used = || Studies::quota(STUDY).used.admissions;
+        assert_eq!(used(), 2);
+        for (who, successor) in [(RELAY, 20), (20, 21), (SPONSOR, 22)] {
+            let who = RuntimeOrigin::signed(who);
+            assert_ok!(Studies::rotate(who, STUDY, successor));
+        }
+        assert_eq!(used(), 5);
+        let sponsor = RuntimeOrigin::signed(22);
+        assert_noop!(
+            Studies::add_relay(sponsor, STUDY, 30),
+            Error::<Test>::NoAdmissionLeft
+        );
+    });
+}
+
+/// Who has been changed as often as may be in one study would begin anew in the other, and so on.
+#[test]
+fn two_studies_of_a_sponsor_do_not_hand_a_place_to_and_fro_for_ever() {
+    let studies = vec![genesis_study(), genesis_study()];
+    ExtBuilder::default()
+        .studies(studies)
+        .build_and_execute(|| {
+            let sponsor = || RuntimeOrigin::signed(SPONSOR);
+            for study in [0, 1] {
+                let mut allowance = default();
+                allowance.study.admissions = 8;
+                let consortium = RuntimeOrigin::signed(CONSORTIUM);
+                assert_ok!(Studies::set_allowance(consortium, study, allowance));
+            }
+            let (mut holder, mut new) = (RELAY, 100);
+            let mut here = 0;
+            while new < 200 {
+                while Studies::rotate(RuntimeOrigin::signed(holder), here, new).is_ok() {
+                    holder = new;
+                    new += 1;
+                }
+                let there = 1 - here;
+                if Studies::add_relay(sponsor(), there, holder).is_err() {
+                    break;
+                }
+                assert_ok!(Studies::remove_relay(sponsor(), here, holder));
+                here = there;
+            }
+            let brought = new - 100;
+            assert!(brought <= 16 + 2 * u64::from(MaxRotations::get()), "{brought}");
+        });
 }

@@ -155,6 +155,35 @@ fn the_new_account_is_new_to_the_study() {
     });
 }
 
+/// What the former account did would be told of whoever is named.
+#[test]
+fn nobody_who_is_on_the_chain_is_made_the_successor_of_somebody_else() {
+    const OTHER_SPONSOR: u64 = 50;
+    const OTHER_RELAY: u64 = 51;
+    const DISMISSED: u64 = 52;
+    const PHONE: u64 = 53;
+    let other = GenesisStudy {
+        sponsor: OTHER_SPONSOR,
+        relays: vec![OTHER_RELAY, DISMISSED],
+        ..genesis_study()
+    };
+    ExtBuilder::default()
+        .studies(vec![genesis_study(), other])
+        .build_and_execute(|| {
+            let other_sponsor = RuntimeOrigin::signed(OTHER_SPONSOR);
+            assert_ok!(Studies::remove_relay(other_sponsor, 1, DISMISSED));
+            // As the pallet of the devices does with an enrolled key.
+            Studies::admit(&PHONE);
+            for successor in [OTHER_SPONSOR, OTHER_RELAY, DISMISSED, PHONE] {
+                for who in [SPONSOR, AUTHENTICATION_SERVER, RELAY] {
+                    let refused = Error::<Test>::SuccessorIsNotNew;
+                    assert_noop!(rotate(who, successor), refused);
+                }
+            }
+            assert_ok!(rotate(RELAY, NEW));
+        });
+}
+
 #[test]
 fn an_account_is_changed_so_many_times_and_then_appointed_anew() {
     ExtBuilder::default().build_and_execute(|| {

@@ -122,7 +122,7 @@ pub(super) fn calls() -> Vec<RuntimeCall> {
 
 /// Whether what came is a refusal of the transaction with this code; any other outcome is that of the call itself.
 fn code<T>(outcome: Result<T, TransactionValidityError>) -> Option<u8> {
-    (100..110).find(|code| outcome.as_ref().err() == Some(&refused(*code)))
+    (100..120).find(|code| outcome.as_ref().err() == Some(&refused(*code)))
 }
 
 /// A sender with one role each, and the refusal that it reads where it may not call.

@@ -129,6 +129,7 @@ impl World {
     fn change_key(&mut self, who: &AccountId, successor: &AccountId) -> Done {
         ensure(self.members.contains(who), "NotAMember")?;
         ensure(!self.members.contains(successor), "AlreadyMember")?;
+        ensure(!self.known.contains(successor), "SuccessorIsNotNew")?;
         let may = self
             .key_changes
             .get(who)

@@ -394,7 +394,8 @@ impl World {
             }
             Studies::rotate { study, successor } => {
                 let who = by.account()?;
-                self.study(*study)?.rotate(who, successor)?;
+                let is_new = !self.known.contains(successor);
+                self.study(*study)?.rotate(who, successor, is_new)?;
                 self.known.insert(successor.clone());
                 Ok(())
             }
@@ -402,12 +403,12 @@ impl World {
         }
     }
 
-    /// Counts an account that never had a role as brought by the study.
+    /// Counts an account that has no role in the study yet.
     pub(super) fn admit(&mut self, study: u32, account: &AccountId) -> Result<(), &'static str> {
-        if self.known.contains(account) {
+        let found = self.study(study)?;
+        if found.has(account) {
             return Ok(());
         }
-        let found = self.study(study)?;
         let granted = found.allowance.study.admissions;
         ensure(found.used.admissions < granted, "NoAdmissionLeft")?;
         found.used.admissions += 1;

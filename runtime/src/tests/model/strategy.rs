@@ -117,6 +117,23 @@ impl Strategy {
         self.dice.one_of(&self.accounts)
     }
 
+    /// Mostly an account that the chain has never known; at times anybody's, or a phone's.
+    fn somebody_new(&mut self, world: &World) -> AccountId {
+        let phones = world.devices.len();
+        match self.dice.below(10) {
+            0 => self.anybody(),
+            1 if phones > 0 => {
+                let phone = self.dice.below(phones as u64) as usize;
+                AccountId::new(world.devices[phone].key)
+            }
+            _ => {
+                let new = AccountId::new(self.dice.hash().0);
+                self.accounts.push(new.clone());
+                new
+            }
+        }
+    }
+
     /// One of these mostly, and anybody at times.
     fn mostly(&mut self, these: Vec<AccountId>) -> AccountId {
         if these.is_empty() || self.dice.percent(8) {
@@ -213,7 +230,7 @@ impl Strategy {
             24..42 => Studies::add_authentication_server { study, account },
             42..47 => Studies::remove_authentication_server { study, account },
             47..50 => {
-                return self.rotate(world, study, account);
+                return self.rotate(world, study);
             }
             50..69 => Studies::add_relay { study, account },
             69..74 => Studies::remove_relay { study, account },
@@ -259,8 +276,9 @@ impl Strategy {
         }
     }
 
-    /// Somebody with a role in the study gives up its account for this one.
-    fn rotate(&mut self, world: &World, study: u32, successor: AccountId) -> Act {
+    /// Somebody with a role in the study gives up its account for another one.
+    fn rotate(&mut self, world: &World, study: u32) -> Act {
+        let successor = self.somebody_new(world);
         let holders = world.studies.get(study as usize).map(|study| {
             let offices = study.servers.iter().chain(&study.relays);
             offices.chain([&study.sponsor]).cloned().collect()
@@ -326,7 +344,8 @@ impl Strategy {
             ),
             54..60 => {
                 let who = self.mostly(vec![member]);
-                signed(who, Consortium::change_key { successor: account })
+                let successor = self.somebody_new(world);
+                signed(who, Consortium::change_key { successor })
             }
             60..70 => {
                 let (who, decision) = self.a_vote(world, member);

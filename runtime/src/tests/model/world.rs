@@ -182,14 +182,14 @@ impl Study {
             .count() as u32
     }
 
-    /// All roles of `who` are its successor's from now on.
+    /// All roles of `who` are its successor's from now on, who is nobody that the chain knows.
     pub(super) fn rotate(
         &mut self,
         who: &AccountId,
         successor: &AccountId,
+        is_new: bool,
     ) -> Result<(), &'static str> {
         ensure(self.has(who), "NoRoleInStudy")?;
-        let is_new = !self.has(successor) && !self.generations.contains_key(successor);
         ensure(is_new, "SuccessorIsNotNew")?;
         let generation = self.generations.get(who).copied().unwrap_or_default();
         ensure(generation < ROTATIONS, "TooManyRotations")?;
@@ -207,6 +207,7 @@ impl Study {
                 *by = successor.clone();
             }
         }
+        self.used.admissions += 1;
         self.given_up.insert(who.clone(), successor.clone());
         self.generations.insert(who.clone(), generation);
         self.generations.insert(successor.clone(), generation + 1);
