@@ -7,6 +7,7 @@ mod approving;
 mod copies;
 mod duties;
 mod enrolling;
+mod guessing;
 mod interface;
 mod logging_in;
 mod logs;
