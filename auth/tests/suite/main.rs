@@ -12,6 +12,7 @@ mod interface;
 mod logging_in;
 mod logs;
 mod processes;
+mod queueing;
 mod reserve;
 mod support;
 mod tokens;
