@@ -11,6 +11,7 @@ mod guessing;
 mod interface;
 mod logging_in;
 mod logs;
+mod outages;
 mod processes;
 mod queueing;
 mod reserve;
