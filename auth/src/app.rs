@@ -59,6 +59,8 @@ pub struct App {
     pub login: Option<Login>,
     /// Slows down whoever guesses credentials.
     pub failures: Failures,
+    /// Slows down whoever comes back from the provider with what it does not take.
+    pub failed_logins: Failures,
     /// Metrics for Prometheus.
     pub metrics: Metrics,
     /// What time it is.

@@ -37,8 +37,8 @@ pub enum MarkFault {
         "the database is older than it was: line {line} of its log, which {} remembers, is not in it. It is a copy that was put \
          back by hand, or a standby that lacked it. Enrolment codes that were redeemed since, signing keys that were withdrawn, \
          sessions that were ended and credentials of staff that were taken back would be good again, so the server does not run on \
-         it. Move the database away and put it in place with `mhealth-auth restore --raw FILE`, which takes back what must not be \
-         believed, but for credentials of staff: take those back again (database_set_back)",
+         it. Move the database away with all of its files, and put it in place with `mhealth-auth restore --raw FILE`, which takes \
+         back what must not be believed, but for credentials of staff: take those back again (database_set_back)",
         mark.display()
     )]
     SetBack {

@@ -26,10 +26,10 @@ use crate::metrics::Metrics;
 use crate::order_book::OrderBook;
 use crate::ready;
 use crate::routes::{self, Shared};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 const DESCRIPTION: &str = "The authentication server of mHealth Chain: enrols devices and issues their authentication keys.";
-/// How often expired rows are removed.
+/// How often expired rows are removed, and credentials read that others made.
 const CLEANING: Duration = Duration::from_secs(60);
 
 /// Options of the authentication server.
@@ -181,13 +181,15 @@ pub async fn prepare(
     let own = Key(account.public_key());
     let submitter = chain.submitter_with(account, options);
     let login = Login::from_options(&auth.login, &issuer, &key_secret)?;
+    let failures = Failures::register(auth.failures, &ground.registry)?;
     let app = Arc::new(App {
         terms: terms(auth, &issuer, genesis, own, study),
         proofs,
         orders: OrderBook::new(store.clone()),
         keys: KeyRing::new(store.clone(), &key_secret),
         login,
-        failures: Failures::register(auth.failures, &ground.registry)?,
+        failed_logins: failures.apart(),
+        failures,
         metrics: Metrics::register(&ground.registry)?,
         store,
         chain,
@@ -196,6 +198,7 @@ pub async fn prepare(
     });
     let keys = app.keys.prepare(app.now()).await;
     keys.map_err(|error| anyhow::anyhow!("{}", error.problem()))?;
+    know_credentials(&app).await?;
     let shared = Shared::new(app.clone());
     let (public, staff) = routes::routers(shared.clone());
     let readiness = ready::parts(Readiness::register(&ground.registry)?, &app, server)?;
@@ -286,6 +289,17 @@ async fn remove_expired(shared: Shared) {
         if let Err(error) = store.end_approvals(now).await {
             tracing::warn!(%error, "requests for approval cannot be ended yet");
         }
+        if let Err(error) = know_credentials(app).await {
+            tracing::warn!(%error, "credentials that others made cannot be read yet");
+        }
         pause = CLEANING;
     }
+}
+
+/// Who has a credential or a session is known before anybody comes with one: also if it was made by another process, or before
+/// this one was started.
+async fn know_credentials(app: &App) -> Result<(), StoreError> {
+    let hashes = app.store.hashes_of_credentials(app.now()).await?;
+    app.failures.know(hashes);
+    Ok(())
 }

@@ -2,6 +2,8 @@
 
 //! What the study's staff have done: codes, and changes of devices.
 
+use std::time::Duration;
+
 use hashchain::DeviceId;
 use mhealth_api::{Another, Code, DeviceOnChain, DeviceStatus};
 use mhealth_server::{on_chain, ApiError};
@@ -14,6 +16,9 @@ use crate::log::Note;
 use crate::orders::{Action, Order, Outcome};
 use crate::routes::devices::Retired;
 use crate::store::{Admin, Decision};
+
+/// How long the chain is asked whether an order fits. Whoever orders may not wait for longer, and nothing is stored before.
+const GLANCE: Duration = Duration::from_secs(2);
 
 impl App {
     /// Makes a code. Its predecessor, if it has one, must be retired and without a successor.
@@ -70,8 +75,26 @@ impl App {
         Ok(())
     }
 
-    /// A device of the study whose state allows this; `invalid_state` otherwise.
+    /// Whether a change may be ordered: of a device of the study whose state allows it; `invalid_state` otherwise.
+    ///
+    /// This spares staff an order that the chain would refuse, and no more: where nobody can say how the chain stands, the order is
+    /// good, and the chain decides when it is done. A phone is stolen while the node is away, too.
     pub(crate) async fn fitting(&self, device: DeviceId, action: &Action) -> Result<(), ApiError> {
+        // What a node says that is behind is old.
+        if self.metrics.behind.get() > 0 {
+            return Ok(());
+        }
+        match tokio::time::timeout(GLANCE, self.fits(device, action)).await {
+            Ok(Err(error)) if error.problem().status < 500 => Err(error),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!(%device, "a change is ordered without a look at the chain, which is away");
+                Ok(())
+            }
+        }
+    }
+
+    async fn fits(&self, device: DeviceId, action: &Action) -> Result<(), ApiError> {
         let found = self.device(device).await?;
         let fits = match action {
             Action::Suspend { .. } => found.status == DeviceStatus::Active,

@@ -5,16 +5,21 @@
 //! A copy knows that it is one: servers refuse to start on it before `restore` has put it in place and changed what must not be
 //! believed any more. SQLite writes its copy itself (`VACUUM INTO`). PostgreSQL's is made by `pg_dump` and put back by
 //! `pg_restore`, which know every type and constraint, and which operators know.
+//!
+//! A copy is in place with what must not be believed taken back, or it is not in place. An SQLite database gets its name when all is
+//! done. A PostgreSQL database has a mark from before the copy is put into it, which goes with what must not be believed, and servers
+//! refuse to start on a database that has it.
+
+mod postgres;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{bail, Context};
-use fluent_uri::pct_enc::{EStr, Encoder};
-use fluent_uri::Uri;
 use mhealth_chain_client::{new_private, sync_folder};
 
+use self::postgres::run_tool;
 use crate::database::files_of;
 use crate::{
     identity, Clock, Database, DatabaseUrl, SetupFault, StoreError, SystemClock, WriteTransaction,
@@ -24,18 +29,6 @@ use crate::{
 const COPIED_AT: &str = "copied_at";
 /// In the identity of a database that was put in place of another: when the copy was made, and when it was put there.
 const RESTORED: &str = "restored";
-
-/// What libpq and sqlx both understand in an address.
-const SHARED_PARAMETERS: [&str; 8] = [
-    "host",
-    "port",
-    "user",
-    "dbname",
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-];
 
 /// What the command line does with copies.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -78,12 +71,17 @@ impl From<bool> for CopyKind {
 /// Copies a database to a new file.
 pub async fn backup(url: &DatabaseUrl, file: &Path) -> anyhow::Result<()> {
     url.check_protected()?;
-    if file.exists() {
-        return Err(SetupFault::FileExists(file.to_owned()).into());
+    // What lies beside a file of SQLite, under its name, SQLite takes for that file's.
+    let there = match url.file() {
+        Some(_) => files_of(file).into_iter().find(|file| file.exists()),
+        None => Some(file.to_owned()).filter(|file| file.exists()),
+    };
+    if let Some(there) = there {
+        return Err(SetupFault::FileExists(there).into());
     }
     let part = beside(file, ".part");
     // What an earlier attempt left.
-    let _ = std::fs::remove_file(&part);
+    remove_all(&part);
     let copied = match url.file() {
         Some(database) => copy_sqlite(&database, &part).await,
         None => run_tool(
@@ -95,7 +93,7 @@ pub async fn backup(url: &DatabaseUrl, file: &Path) -> anyhow::Result<()> {
         ),
     };
     if copied.is_err() {
-        let _ = std::fs::remove_file(&part);
+        remove_all(&part);
     }
     copied?;
     put_in_place(&part, file)
@@ -116,10 +114,12 @@ pub async fn restore(
             if target.exists() {
                 return Err(SetupFault::DatabaseExists(url.to_string()).into());
             }
-            let part = beside(&target, ".part");
-            for file in files_of(&part) {
-                let _ = std::fs::remove_file(file);
+            // Nothing in a log says whose it is: SQLite would lay that of the lost database over the pages of the copy.
+            if let Some(left) = files_of(&target).into_iter().find(|file| file.exists()) {
+                return Err(SetupFault::LeftOver(left).into());
             }
+            let part = beside(&target, ".part");
+            remove_all(&part);
             let copied = async {
                 let (mut from, mut to) = (copy, private(&part)?);
                 std::io::copy(&mut from, &mut to)?;
@@ -137,9 +137,7 @@ pub async fn restore(
             };
             let copied = copied.await;
             if copied.is_err() {
-                files_of(&part).iter().for_each(|file| {
-                    let _ = std::fs::remove_file(file);
-                });
+                remove_all(&part);
             }
             let made = copied?;
             put_in_place(&part, &target)?;
@@ -147,11 +145,11 @@ pub async fn restore(
         }
         None => {
             let database = Database::open(url).await?;
-            let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema()";
-            let (tables,): (i64,) = sqlx::query_as(tables).fetch_one(database.pool()).await?;
-            if tables > 0 {
+            if postgres::has_tables(&database).await? {
                 return Err(SetupFault::DatabaseExists(url.to_string()).into());
             }
+            // What was interrupted before the copy was there can be begun again.
+            postgres::begin_restoring(&database).await?;
             let options = ["--exit-on-error", "--single-transaction"];
             run_tool("pg_restore", url, &options, copy.into(), Stdio::null())?;
             let made = mark_restored(&database, mend).await?;
@@ -161,8 +159,11 @@ pub async fn restore(
     }
 }
 
-/// Fails when a database is a copy that was not put in place by [`restore`].
+/// Fails when a database is a copy that was not put in place by [`restore`], or not to the end.
 pub(crate) async fn refuse_copies(database: &Database) -> Result<(), StoreError> {
+    if database.is_postgres() && postgres::is_restoring(database).await? {
+        return Err(StoreError::HalfRestored);
+    }
     match identity::claimed(database, COPIED_AT).await? {
         Some(at) => Err(StoreError::Copy(at)),
         None => Ok(()),
@@ -260,6 +261,9 @@ async fn mark_restored(
         .execute(&mut *transaction)
         .await?;
     mend(database, &mut transaction, now).await?;
+    if database.is_postgres() {
+        postgres::end_restoring(&mut transaction).await?;
+    }
     transaction.commit().await?;
     Ok(made.and_then(|made| made.parse().ok()))
 }
@@ -278,6 +282,13 @@ fn private(path: &Path) -> anyhow::Result<File> {
     new_private(path).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Removes a file that is no database yet, and what SQLite put beside it.
+fn remove_all(part: &Path) {
+    for file in files_of(part) {
+        let _ = std::fs::remove_file(file);
+    }
+}
+
 fn beside(file: &Path, end: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(end);
@@ -290,98 +301,4 @@ fn put_in_place(part: &Path, file: &Path) -> anyhow::Result<()> {
     std::fs::rename(part, file)
         .with_context(|| format!("cannot put {} in place", file.display()))?;
     Ok(sync_folder(file)?)
-}
-
-/// Runs a tool of PostgreSQL on a database. The password goes by the environment, where others do not see it.
-fn run_tool(
-    name: &str,
-    url: &DatabaseUrl,
-    options: &[&str],
-    input: Stdio,
-    output: Stdio,
-) -> anyhow::Result<()> {
-    let (address, password) = without_password(url.text())?;
-    let mut tool = Command::new(name);
-    tool.args(["--no-owner", "--no-privileges", "--no-password"])
-        .args(options)
-        .arg(format!("--dbname={address}"))
-        .stdin(input)
-        .stdout(output)
-        .stderr(Stdio::piped());
-    if let Some(password) = password {
-        tool.env("PGPASSWORD", password);
-    }
-    let done = tool.output().with_context(|| {
-        format!("{name} cannot be run: install the client programs of PostgreSQL, of the server's version or newer (tool_missing)")
-    })?;
-    if !done.status.success() {
-        bail!(
-            "{name}: {} (tool_failed)",
-            String::from_utf8_lossy(&done.stderr).trim()
-        );
-    }
-    Ok(())
-}
-
-/// A database's address as libpq takes it, and its password.
-fn without_password(url: &str) -> anyhow::Result<(String, Option<String>)> {
-    let uri = Uri::parse(url).context("the address of the database is not a URL")?;
-    let authority = uri
-        .authority()
-        .context("the address of the database names no host")?;
-    let (user, mut password) = match authority.userinfo() {
-        Some(user) => match user.split_once(':') {
-            Some((user, password)) => (format!("{user}@"), Some(decoded(password)?)),
-            None => (format!("{user}@"), None),
-        },
-        None => (String::new(), None),
-    };
-    let place = authority.as_str().rsplit('@').next().unwrap_or_default();
-    let mut address = format!("postgresql://{user}{place}{}", uri.path());
-    let mut sign = '?';
-    for parameter in uri.query().into_iter().flat_map(|query| query.split('&')) {
-        let Some((name, value)) = parameter.split_once('=') else {
-            continue;
-        };
-        if name == "password" {
-            password = Some(decoded(value)?);
-        } else if SHARED_PARAMETERS.contains(&name.as_str()) {
-            address.push(sign);
-            address.push_str(parameter.as_str());
-            sign = '&';
-        }
-    }
-    Ok((address, password))
-}
-
-fn decoded<E: Encoder>(text: &EStr<E>) -> anyhow::Result<String> {
-    let text = text.decode().to_string();
-    let text =
-        text.map_err(|_| anyhow::anyhow!("the password in the database's address is not text"))?;
-    Ok(text.into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_taken_out_of_an_address() {
-        for (url, address, password) in [
-            (
-                "postgres://me:a%2Fb%20c@[::1]:5433/d",
-                "postgresql://me@[::1]:5433/d",
-                Some("a/b c"),
-            ),
-            (
-                "postgres://me@h/d?sslmode=verify-full&password=x&statement-cache-capacity=1&port=1",
-                "postgresql://me@h/d?sslmode=verify-full&port=1",
-                Some("x"),
-            ),
-            ("postgresql://h", "postgresql://h", None),
-        ] {
-            let (found, secret) = without_password(url).unwrap();
-            assert_eq!((found.as_str(), secret.as_deref()), (address, password));
-        }
-    }
 }

@@ -148,6 +148,14 @@ pub async fn list(database: &Database) -> Result<Vec<Holder>, StoreError> {
     rows.into_iter().map(holder).collect()
 }
 
+/// What is kept of all credentials: their hashes.
+pub async fn hashes(database: &Database) -> Result<Vec<Vec<u8>>, StoreError> {
+    let rows: Vec<(Vec<u8>,)> = sqlx::query_as("SELECT hash FROM credentials")
+        .fetch_all(database.pool())
+        .await?;
+    Ok(rows.into_iter().map(|(hash,)| hash).collect())
+}
+
 /// Whose credential this is; none when nobody's.
 pub async fn find(database: &Database, credential: &str) -> Result<Option<Holder>, StoreError> {
     let row: Option<Row> =

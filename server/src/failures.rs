@@ -2,6 +2,9 @@
 
 //! Credentials that nobody has: written down, counted, and slowed, for each address by itself.
 //!
+//! Whoever comes with one that somebody has is not slowed, whatever others do at the same address: a hospital has one, and at the
+//! listener for staff everybody is this machine. Nobody guesses 256 random bits, so it tells a guesser nothing.
+//!
 //! Whether somebody has one, the database says, by connections that are [kept back](crate::with_reserve) for staff. Of credentials that
 //! this process has not seen to be good, one is looked up at a time, so that whoever makes some up, from however many addresses, leaves
 //! the others to those whose credentials it has seen.
@@ -76,9 +79,9 @@ impl Failures {
         })
     }
 
-    /// Whose credential this is, as `look_up` finds it. `invalid_credentials` when nobody has it, which counts;
-    /// `too_many_requests` for an address that has to wait, and `overloaded` where too many come with others that nobody may have.
-    /// It is asked of the database each time, also of a credential that was seen to be good.
+    /// Whose credential this is, as `look_up` finds it. `invalid_credentials` when nobody has it, which counts. Of one that was not
+    /// seen to be good: `too_many_requests` for an address that has to wait, and `overloaded` where too many come with others that
+    /// nobody may have. It is asked of the database each time, also of a credential that was seen to be good.
     pub async fn holder<T, E: Into<ApiError>>(
         &self,
         peer: Peer,
@@ -86,12 +89,12 @@ impl Failures {
         credential: &str,
         look_up: impl Future<Output = Result<Option<T>, E>>,
     ) -> Result<T, ApiError> {
-        self.admit(peer)?;
         let hash = hashed(credential);
         let is_seen = self.seen().contains(&hash);
         let turn = match is_seen {
             true => None,
             false => {
+                self.admit(peer)?;
                 let turn = tokio::time::timeout(LONGEST_TURN, self.turn.lock()).await;
                 Some(turn.map_err(|_| ApiError::from(Code::Overloaded))?)
             }
@@ -113,6 +116,27 @@ impl Failures {
     /// A credential that somebody has, because it was made a moment ago.
     pub fn made(&self, credential: &str) {
         self.remember(hashed(credential));
+    }
+
+    /// Credentials, by their hashes, that somebody has as the database says, whichever process made them.
+    pub fn know(&self, hashes: impl IntoIterator<Item = Vec<u8>>) {
+        let mut seen = self.seen();
+        if seen.len() >= MOST_SEEN {
+            seen.clear();
+        }
+        for hash in hashes {
+            if seen.len() < MOST_SEEN {
+                seen.insert(hash);
+            }
+        }
+    }
+
+    /// For failures of another kind, which are counted with these, and slow nobody who comes with a credential.
+    pub fn apart(&self) -> Self {
+        Self {
+            addresses: Arc::default(),
+            ..self.clone()
+        }
     }
 
     fn remember(&self, hash: Vec<u8>) {
@@ -296,6 +320,47 @@ mod tests {
         assert!(poll!(pin!(ask("nurse's", Some(7)))).is_pending());
     }
 
+    #[tokio::test]
+    async fn whoever_has_a_credential_is_not_slowed_by_a_guesser_at_the_same_address() {
+        let (failures, hospital) = (failures(0), peer("192.0.2.1"));
+        let ask = async |credential: &str, found: Option<u32>| {
+            let look_up = async { Ok::<_, ApiError>(found) };
+            let asked = failures.holder(hospital, "admin", credential, look_up);
+            asked.await.map_err(|error| error.problem().known_code())
+        };
+        assert_eq!(ask("seen", Some(7)).await, Ok(7));
+        failures.made("session");
+        failures.know([hashed("of another process")]);
+        assert_eq!(
+            ask("made up", None).await,
+            Err(Some(Code::InvalidCredentials))
+        );
+        for _ in 0..9 {
+            failures.record(hospital, Instant::now());
+        }
+        for known in ["seen", "session", "of another process"] {
+            assert_eq!(ask(known, Some(8)).await, Ok(8), "{known}");
+        }
+        // Whether somebody has it is not looked up while the address waits.
+        for unknown in ["made up", "another"] {
+            let refused = ask(unknown, Some(9)).await;
+            assert_eq!(refused, Err(Some(Code::TooManyRequests)), "{unknown}");
+        }
+        // One that was taken back counts like any other, once.
+        assert_eq!(ask("seen", None).await, Err(Some(Code::InvalidCredentials)));
+        assert_eq!(ask("seen", None).await, Err(Some(Code::TooManyRequests)));
+    }
+
+    #[test]
+    fn failures_of_another_kind_slow_nobody_who_comes_with_a_credential() {
+        let (failures, hospital) = (failures(0), peer("192.0.2.1"));
+        let logins = failures.apart();
+        logins.failed(hospital, "login");
+        assert!(logins.admit(hospital).is_err());
+        assert_eq!(failures.admit(hospital), Ok(()));
+        assert_eq!(failures.total.get(), 1);
+    }
+
     #[test]
     fn what_is_remembered_of_credentials_has_a_bound() {
         let failures = failures(0);
@@ -303,6 +368,12 @@ mod tests {
             failures.made(&number.to_string());
         }
         assert_eq!(failures.seen().len(), 1);
+        let all = |from: usize| (from..from + MOST_SEEN).map(|number| hashed(&number.to_string()));
+        failures.know(all(0));
+        assert_eq!(failures.seen().len(), MOST_SEEN);
+        failures.know(all(MOST_SEEN));
+        assert!(failures.seen().contains(&hashed(&MOST_SEEN.to_string())));
+        assert_eq!(failures.seen().len(), MOST_SEEN);
     }
 
     #[test]

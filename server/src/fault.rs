@@ -45,9 +45,16 @@ pub enum SetupFault {
     NoDatabase(PathBuf),
     /// A copy would be put where something is.
     #[error(
-        "the database {0} is there already and is not replaced: give a new one, or move this one away (database_exists)"
+        "the database {0} is there already and is not replaced: give a new one, or move this one away with all of its files \
+         (database_exists)"
     )]
     DatabaseExists(String),
+    /// Beside the place of a copy is what a lost database had there.
+    #[error(
+        "{} is left of a database that was here, and SQLite would lay what is in it over the copy: move it away, too, to where its \
+         database is now (database_left_over)", .0.display()
+    )]
+    LeftOver(PathBuf),
     /// A file is no copy.
     #[error("{} is no copy that `backup` made, or is damaged (not_a_backup)", .0.display())]
     NotACopy(PathBuf),
@@ -80,6 +87,7 @@ impl SetupFault {
             Self::FileExists(_) => "file_exists",
             Self::NoDatabase(_) => "no_database",
             Self::DatabaseExists(_) => "database_exists",
+            Self::LeftOver(_) => "database_left_over",
             Self::NotACopy(_) => "not_a_backup",
             Self::NoTrustedProxy { .. } => "no_trusted_proxy",
             Self::InvalidOption { .. } => "invalid_option",

@@ -31,6 +31,12 @@ pub enum StoreError {
          (backup_not_restored)"
     )]
     Copy(String),
+    /// A copy was put into the database, and not to the end.
+    #[error(
+        "a copy is being put into this database, or that was interrupted, and what must not be believed of a copy is good in it: \
+         `restore` the copy into a new database (restore_interrupted)"
+    )]
+    HalfRestored,
     /// A row is not what this program wrote.
     #[error("the database holds {0} that this program did not write")]
     Corrupt(&'static str),

@@ -45,6 +45,8 @@ CREATE TABLE orders (
     outcome TEXT
 );
 CREATE INDEX orders_by_state ON orders (state, id);
+-- What staff ordered is found among however many enrolments.
+CREATE INDEX orders_of_staff ON orders (state, id) WHERE code IS NULL;
 
 -- Keys that sign tokens. The newest signs. `wrapped` is encrypted, and forgotten when the key has been followed by another.
 CREATE TABLE signing_keys (

@@ -6,6 +6,9 @@
 //! says whose turn it is, and what the desk writes is written under it. Should two submit all the same, because one was paused
 //! while its lease ran out, no harm comes of it: before and after everything that is submitted, the desk looks at the chain,
 //! and the chain does nothing twice.
+//!
+//! What staff order comes before what devices ask for, and has places and a line before the node to itself: a stolen phone is
+//! suspended however many others enrol.
 
 mod lost;
 mod settle;
@@ -24,8 +27,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::orders::{Action, Order};
-use crate::store::{Lease, StoreError};
+use crate::orders::Order;
+use crate::store::{By, Lease, StoreError};
 
 /// For how long a process may act without showing signs of life.
 const LEASE: Duration = Duration::from_secs(6);
@@ -34,6 +37,8 @@ const RENEWAL: Duration = Duration::from_secs(2);
 const GLANCE: Duration = Duration::from_millis(500);
 /// Orders under way at a time. Each waits for finality, so this divided by the time to finality bounds enrolments a second.
 pub const UNDER_WAY: u16 = 512;
+/// While so many are under way, no further enrolment is begun. The other places are for staff.
+const ENROLMENTS: u16 = UNDER_WAY - 32;
 
 /// Does orders until the server stops.
 pub async fn work(app: Arc<App>, submitter: Submitter) {
@@ -46,7 +51,8 @@ pub async fn work(app: Arc<App>, submitter: Submitter) {
         tasks: JoinSet::new(),
         watch: lost::Watch::default(),
         waits: false,
-        last: None,
+        last_of_staff: None,
+        last_enrolment: None,
         busy: HashMap::new(),
     };
     let mut watched: Option<Instant> = None;
@@ -97,8 +103,10 @@ struct Desk {
     watch: lost::Watch,
     /// Whether the node has not come as far as it was.
     waits: bool,
-    /// Ends when the order that was begun last has been handed to the node.
-    last: Option<oneshot::Receiver<()>>,
+    /// Ends when the order of staff that was begun last has been handed to the node.
+    last_of_staff: Option<oneshot::Receiver<()>>,
+    /// The same of enrolments.
+    last_enrolment: Option<oneshot::Receiver<()>>,
 }
 
 impl Desk {
@@ -125,41 +133,47 @@ impl Desk {
         self.app.metrics.behind.set(behind);
     }
 
-    /// Starts whatever is pending and not under way. Orders for one device are done one after the other.
+    /// Starts whatever is pending and not under way, and has a place. Orders for one device are done one after the other.
     async fn take_up(&mut self, lease: Lease) -> Result<(), StoreError> {
-        let most = usize::from(UNDER_WAY);
-        if self.busy.len() >= most {
-            return Ok(());
-        }
-        // Those under way are pending, too.
-        let pending = self.app.store.pending_orders(UNDER_WAY.into()).await?;
-        self.app.metrics.orders_pending.set(pending.len() as i64);
-        for order in pending {
-            let is_free = |(id, device): &(u64, Option<DeviceId>)| {
-                *id != order.id && (device.is_none() || *device != order.device)
-            };
-            if self.busy.len() < most && self.busy.values().all(is_free) {
-                self.begin(order, lease);
+        let mut pending = 0;
+        for (by, places) in [(By::Staff, UNDER_WAY), (By::Devices, ENROLMENTS)] {
+            if self.busy.len() >= usize::from(places) {
+                return Ok(());
+            }
+            // Those under way are pending, too.
+            let orders = self.app.store.pending_orders(by, UNDER_WAY.into()).await?;
+            pending += orders.len();
+            for order in orders {
+                let is_free = |(id, device): &(u64, Option<DeviceId>)| {
+                    *id != order.id && (device.is_none() || *device != order.device)
+                };
+                let has_place = self.busy.len() < usize::from(places);
+                if has_place && self.busy.values().all(is_free) {
+                    self.begin(by, order, lease);
+                }
             }
         }
+        self.app.metrics.orders_pending.set(pending as i64);
         Ok(())
     }
 
-    /// Orders reach the node in the order in which they were given, and so do devices get their numbers.
-    fn begin(&mut self, order: Order, lease: Lease) {
+    /// Orders of staff reach the node in the order in which they were given, and so do enrolments, and devices get their numbers.
+    fn begin(&mut self, by: By, order: Order, lease: Lease) {
         let entry = (order.id, order.device);
         let (handed, next) = oneshot::channel();
+        let last = match by {
+            By::Staff => &mut self.last_of_staff,
+            By::Devices => &mut self.last_enrolment,
+        };
         let turn = settle::Turn {
-            before: self.last.replace(next),
+            before: last.replace(next),
             handed,
         };
         let (app, submitter) = (self.app.clone(), self.submitter.clone());
-        // Enrolments are what strangers ask for; the rest is what staff do, and does not wait for them.
-        let is_of_staff = !matches!(order.action, Action::Enrol);
         let settling = settle::settle(app, submitter, lease, order, turn);
-        let task = match is_of_staff {
-            true => self.tasks.spawn(with_reserve(settling)),
-            false => self.tasks.spawn(settling),
+        let task = match by {
+            By::Staff => self.tasks.spawn(with_reserve(settling)),
+            By::Devices => self.tasks.spawn(settling),
         };
         self.busy.insert(task.id(), entry);
     }
@@ -212,7 +226,7 @@ impl Desk {
     async fn put_all_down(&mut self) {
         self.tasks.shutdown().await;
         self.busy.clear();
-        self.last = None;
+        (self.last_of_staff, self.last_enrolment) = (None, None);
     }
 
     /// Lets another process take over at once.

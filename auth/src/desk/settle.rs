@@ -42,6 +42,8 @@ enum Later {
     Storage(#[from] StoreError),
     #[error("{}", .0.problem())]
     Api(ApiError),
+    #[error("the node has not come as far as it was")]
+    Behind,
 }
 
 impl From<ApiError> for Later {
@@ -151,6 +153,11 @@ async fn attempt(
 /// Whether the finalised chain is as the order wants it.
 async fn look(app: &App, order: &Order, job: &Job) -> Result<Option<Settled>, Later> {
     let Finalised { view, block } = finalised(&app.chain).await?;
+    // It came back so while the order waited for it. What it says is old, and it lacks devices that it will have.
+    let newest = app.store.done_orders(1).await?;
+    if newest.iter().any(|(_, seen)| seen.number > block.number) {
+        return Err(Later::Behind);
+    }
     let device = match job {
         Job::Device(device) => *device,
         Job::Enrol(claim) => match view.device_by_key(claim.key.0).await? {

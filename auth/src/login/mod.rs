@@ -24,7 +24,7 @@ pub use options::{Grant, LoginOptions};
 
 use crate::app::App;
 use crate::store::Session;
-use pending::{Pending, Seal};
+use pending::{Begun, Pending, Seal};
 use provider::Provider;
 
 /// Name of the cookie that a browser has between the two addresses.
@@ -50,6 +50,12 @@ pub struct Coming {
     state: Option<String>,
     error: Option<String>,
     iss: Option<String>,
+}
+
+/// A login that this browser began here, with what the provider gave it.
+pub struct Returned {
+    code: String,
+    begun: Begun,
 }
 
 /// The login.
@@ -111,13 +117,13 @@ impl Login {
         Ok((url, self.seal.close(&pending)?))
     }
 
-    /// Who it is; `login_failed` when something does not hold.
-    pub async fn finish(
+    /// Whether a browser ends a login that it began here; `login_failed` otherwise. The provider is not asked.
+    pub fn returned(
         &self,
         coming: Coming,
         sealed: Option<&str>,
         now: u64,
-    ) -> Result<Person, ApiError> {
+    ) -> Result<Returned, ApiError> {
         let pending = sealed.and_then(|sealed| self.seal.open(sealed));
         let pending = pending.filter(|pending| pending.until > now);
         let Some(Pending { begun, .. }) = pending else {
@@ -141,6 +147,12 @@ impl Login {
             return Err(failed("The provider did not let the person in."));
         }
         let code = coming.code.ok_or_else(|| failed("The code is missing."))?;
+        Ok(Returned { code, begun })
+    }
+
+    /// Who it is, as the provider says; `login_failed` when something does not hold.
+    pub async fn finish(&self, returned: Returned) -> Result<Person, ApiError> {
+        let Returned { code, begun } = returned;
         self.provider.finish(code, begun).await
     }
 

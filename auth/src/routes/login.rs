@@ -79,15 +79,17 @@ async fn callback(
     Query(coming): Query<Coming>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    shared.app.failures.admit(peer)?;
     let login = provider(&shared)?;
-    let begun = cookie(&headers, COOKIE);
-    let person = match login.finish(coming, begun, shared.app.now()).await {
+    // Any page can send any browser here. What did not begin here costs nothing, and nobody waits for it.
+    let returned = login.returned(coming, cookie(&headers, COOKIE), shared.app.now())?;
+    let failures = &shared.app.failed_logins;
+    failures.admit(peer)?;
+    let person = match login.finish(returned).await {
         Ok(person) => person,
         Err(error) => {
             if error.problem().known_code() == Some(Code::LoginFailed) {
-                // Counted as a wrong credential, and answered in its own words.
-                let _ = shared.app.failures.failed(peer, "login");
+                // Counted with wrong credentials, and answered in its own words. Whoever has a session does not wait for it.
+                let _ = failures.failed(peer, "login");
             }
             return Err(error);
         }

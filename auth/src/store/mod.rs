@@ -30,6 +30,7 @@ pub use codes::Revocation;
 pub use enrolments::{Claim, EnrolledDevice, Redemption};
 pub use keys::Before;
 pub use mhealth_server::{Lease, StoreError};
+pub use orders::By;
 pub use sessions::{OpenSession, Session, WhichSessions, SESSION};
 
 const MIGRATIONS: &[Migration] = &[Migration {

@@ -14,6 +14,15 @@ const PENDING: i64 = 0;
 const DONE: i64 = 1;
 pub(super) const REFUSED: i64 = 2;
 
+/// Who asked for an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Staff, who change devices.
+    Staff,
+    /// Devices, which redeemed codes.
+    Devices,
+}
+
 impl Store {
     /// Stores an order within the caller's transaction; returns its number.
     pub(super) async fn place(
@@ -86,16 +95,24 @@ impl Store {
         Ok(changed.rows_affected() > 0)
     }
 
-    /// Up to `limit` orders that are pending, oldest first.
-    pub async fn pending_orders(&self, limit: u32) -> Result<Vec<Order>, StoreError> {
+    /// Up to `limit` orders of one kind that are pending, oldest first.
+    pub async fn pending_orders(&self, by: By, limit: u32) -> Result<Vec<Order>, StoreError> {
         type Row = (i64, Option<i64>, Option<i64>, String, String, String);
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT id, code, device, argument, actor, why FROM orders WHERE state = $1 ORDER BY id LIMIT $2",
-        )
-        .bind(PENDING)
-        .bind(i64::from(limit))
-        .fetch_all(self.database.pool())
-        .await?;
+        let orders = match by {
+            By::Staff => {
+                "SELECT id, code, device, argument, actor, why FROM orders \
+                 WHERE state = $1 AND code IS NULL ORDER BY id LIMIT $2"
+            }
+            By::Devices => {
+                "SELECT id, code, device, argument, actor, why FROM orders \
+                 WHERE state = $1 AND code IS NOT NULL ORDER BY id LIMIT $2"
+            }
+        };
+        let rows: Vec<Row> = sqlx::query_as(orders)
+            .bind(PENDING)
+            .bind(i64::from(limit))
+            .fetch_all(self.database.pool())
+            .await?;
         let orders = rows
             .into_iter()
             .map(|(id, code, device, argument, actor, why)| {

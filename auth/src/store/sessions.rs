@@ -2,7 +2,7 @@
 
 //! Sessions of staff who logged in by the provider, by the hashes of their credentials.
 
-use mhealth_server::credentials::{hashed, random};
+use mhealth_server::credentials::{self, hashed, random};
 use mhealth_server::rows::{signed, unsigned};
 use mhealth_server::{SecretText, StoreError};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,8 @@ use crate::login::Person;
 
 /// The role in the credential of a session.
 pub const SESSION: &str = "session";
+/// Sessions whose hashes are given out, the newest first.
+const MOST_HASHES: i64 = 2_048;
 /// How long a session is known as one that is over, in seconds.
 const MEMORY: u64 = 24 * 3_600;
 
@@ -99,6 +101,20 @@ impl Store {
             })
         });
         session.transpose()
+    }
+
+    /// What is kept of the credentials of staff, and of sessions that are not over: their hashes.
+    pub async fn hashes_of_credentials(&self, now: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut hashes = credentials::hashes(&self.database).await?;
+        let sessions: Vec<(Vec<u8>,)> = sqlx::query_as(
+            "SELECT hash FROM sessions WHERE expires_at > $1 ORDER BY id DESC LIMIT $2",
+        )
+        .bind(signed(now))
+        .bind(MOST_HASHES)
+        .fetch_all(self.database.pool())
+        .await?;
+        hashes.extend(sessions.into_iter().map(|(hash,)| hash));
+        Ok(hashes)
     }
 
     /// Ends a session, and logs it; false when it is none.

@@ -12,7 +12,7 @@ use mhealth_auth::approvals::{ApprovalState, Request};
 use mhealth_auth::log::{self, LogLine, Note};
 use mhealth_auth::login::Person;
 use mhealth_auth::orders::{Action, Order, Reason};
-use mhealth_auth::store::{Admin, Session, Store};
+use mhealth_auth::store::{Admin, By, Session, Store};
 use mhealth_server::backup::{backup, restore, CopyKind};
 use mhealth_server::{Clock, Database, PartDied, Scopes};
 use serde_json::json;
@@ -132,7 +132,7 @@ async fn what_staff_may_have_ended_since_a_copy_is_ended_in_it(setting: Setting)
     let approval = store.approval(asked.id, now).await.unwrap();
     assert_eq!(approval.unwrap().state, ApprovalState::Ended);
     // To suspend a phone twice does no harm.
-    let orders = store.pending_orders(10).await.unwrap();
+    let orders = store.pending_orders(By::Staff, 10).await.unwrap();
     let actions: Vec<_> = orders.into_iter().map(|order| order.action).collect();
     assert_eq!(actions, [Action::Suspend { reason }]);
 }

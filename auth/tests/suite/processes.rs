@@ -33,7 +33,7 @@ on_both_databases! {
     a_database_of_another_study_is_refused
 }
 
-fn launch(setting: &Setting, node: &str) -> servers::Launch {
+pub(crate) fn launch(setting: &Setting, node: &str) -> servers::Launch {
     servers::auth(&servers::AuthOptions {
         study: STUDY,
         chain: node.to_owned(),
@@ -44,7 +44,7 @@ fn launch(setting: &Setting, node: &str) -> servers::Launch {
     })
 }
 
-async fn issue(setting: &Setting, url: &str, participant: &str) -> IssuedCode {
+pub(crate) async fn issue(setting: &Setting, url: &str, participant: &str) -> IssuedCode {
     let request = setting
         .http
         .post(format!("{url}/v1/admin/codes"))
@@ -60,7 +60,11 @@ async fn issue(setting: &Setting, url: &str, participant: &str) -> IssuedCode {
     .unwrap()
 }
 
-async fn enrol(setting: &Setting, url: &str, request: &EnrolRequest) -> Result<Enrolled, Code> {
+pub(crate) async fn enrol(
+    setting: &Setting,
+    url: &str,
+    request: &EnrolRequest,
+) -> Result<Enrolled, Code> {
     let answer = setting
         .http
         .post(format!("{url}/v1/enrol"))

@@ -3,6 +3,7 @@
 //! What all servers have in common, seen from outside. One program, because linking one takes longer than running them all.
 
 mod bad_input;
+mod copies;
 mod crowd;
 mod encodings;
 mod files;

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What staff order while the node is away stays, as they are told, and is done.
+
+use mhealth_api::{Code, DeviceStatus};
+use mhealth_auth::approvals::Approval;
+use mhealth_auth::store::{By, Store};
+use mhealth_chain_client::ChainClient;
+use mhealth_server::Database;
+use serde_json::{json, Value};
+
+use crate::processes::{enrol, issue, launch};
+use crate::support::{code_of, on_both_databases, ticking, Phone, Setting};
+
+on_both_databases! {
+    what_staff_order_while_the_node_is_away_is_done_when_it_is_back
+}
+
+async fn what_staff_order_while_the_node_is_away_is_done_when_it_is_back(mut setting: Setting) {
+    let mut node = ticking().start().unwrap();
+    setting.database_url = setting.another_database();
+    let launch = launch(&setting, &node.url());
+    let launch = launch.arg("--patience=2").arg("--second-approval=retire");
+    setting.admin = launch.add_admin("nurse").unwrap();
+    let chief = launch.add_admin("chief").unwrap();
+    let auth = launch.start().unwrap();
+    let url = auth.url();
+    let mut devices = Vec::new();
+    for participant in ["P-1", "P-2"] {
+        let code = issue(&setting, &url, participant).await;
+        let request = setting.request(&Phone::random(), &code.code);
+        let enrolled = loop {
+            match enrol(&setting, &url, &request).await {
+                Ok(enrolled) => break enrolled,
+                Err(code) => assert_eq!(code, Code::ChainUnavailable),
+            }
+        };
+        devices.push(enrolled.device);
+    }
+    let (stolen, replaced) = (devices[0], devices[1]);
+    // What the node is to have when it is back is written by then.
+    let chain = ChainClient::connect(&node.url()).await.unwrap();
+    let written = chain.finalised().await.unwrap().number + 10;
+    while chain.finalised().await.unwrap().number < written {
+        tokio::task::yield_now().await;
+    }
+    node.kill().unwrap();
+
+    let post = async |credential: &str, path: &str, body: Value| {
+        let request = setting.http.post(format!("{url}/v1/admin/{path}"));
+        let request = request.bearer_auth(credential).json(&body);
+        request.send().await.unwrap()
+    };
+    let path = format!("devices/{stolen}/suspend");
+    let body = json!({ "why": "reported stolen", "reason": "lost" });
+    let told = post(&setting.admin, &path, body).await;
+    assert_eq!(code_of(told).await, Code::ChainUnavailable);
+    let path = format!("devices/{replaced}/retire");
+    let asked = post(&setting.admin, &path, json!({ "why": "replaced" })).await;
+    assert_eq!(asked.status(), 202);
+    let asked: Approval = asked.json().await.unwrap();
+    let path = format!("approvals/{}", asked.id);
+    let told = post(&chief, &path, json!({ "why": "seen" })).await;
+    assert_eq!(code_of(told).await, Code::ChainUnavailable);
+
+    // The interface says of both that they will be done.
+    let database = Database::open(&setting.database_url.parse().unwrap()).await;
+    let store = Store::open(database.unwrap()).await.unwrap();
+    let orders = store.pending_orders(By::Staff, 10).await.unwrap();
+    let ordered: Vec<_> = orders
+        .iter()
+        .map(|order| (order.device, order.action.name()))
+        .collect();
+    assert_eq!(
+        ordered,
+        [(Some(stolen), "suspend"), (Some(replaced), "retire")]
+    );
+    node.start_again().unwrap();
+    let chain = ChainClient::connect(&node.url()).await.unwrap();
+    loop {
+        let found = chain.device(stolen).await.unwrap().unwrap();
+        let other = chain.device(replaced).await.unwrap().unwrap();
+        if found.status == DeviceStatus::Suspended && other.retires_at.is_some() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+}
