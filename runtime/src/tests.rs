@@ -33,7 +33,6 @@ use crate::{
     Session, Studies,
 };
 
-mod metadata;
 mod view_functions;
 
 fn accounts(keys: &[Sr25519Keyring]) -> Vec<crate::AccountId> {

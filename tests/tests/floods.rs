@@ -142,7 +142,10 @@ async fn thousands_of_small_transactions_of_a_member_take_nobodys_place_in_the_p
             answer => assert_eq!(answer, PoolAnswer::Refused(PoolRefusal::TooManyWaiting)),
         }
     }
-    assert!(taken > 64, "{taken}: no more than an honest member may send");
+    assert!(
+        taken > 64,
+        "{taken}: no more than an honest member may send"
+    );
     assert!(taken < 1_000, "{taken}");
 
     let relay = setting.relay();

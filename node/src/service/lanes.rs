@@ -330,7 +330,10 @@ mod tests {
     #[test]
     fn the_lanes_are_those_of_the_runtime() {
         assert_eq!(LANES, pallet_admission::Lane::COUNT);
-        assert_eq!(pallet_admission::Lane::ALL[0], pallet_admission::Lane::Relay);
+        assert_eq!(
+            pallet_admission::Lane::ALL[0],
+            pallet_admission::Lane::Relay
+        );
         assert_eq!(lane(&Fake(TransactionPriority::MAX)), LANES - 1);
     }
 }

@@ -65,7 +65,9 @@ fn sealed<T: Config>(author: &AuthorityId, mark: u8) -> SealedHeader {
     let filling = vec![mark; (MAX_HEADER_LENGTH as usize - 400) / items];
     let mut logs = vec![DigestItem::Other(filling); items];
     let slot = slot::<T>().into();
-    logs.push(CompatibleDigestItem::<AuthoritySignature>::aura_pre_digest(slot));
+    logs.push(CompatibleDigestItem::<AuthoritySignature>::aura_pre_digest(
+        slot,
+    ));
     let mut header = HeaderFor::<T>::new(
         BlockNumberFor::<T>::from(T::RememberedSessions::get() * 2),
         Default::default(),

@@ -284,20 +284,12 @@ pub mod pallet {
     /// How many entries of a study an account has brought: registered by it, or registered before and brought again for nothing. It
     /// is raised to what the study had some million entries ago. Absent: the account never brought any as a relay of the study.
     #[pallet::storage]
-    pub type EntriesBrought<T: Config> = StorageDoubleMap<
-        _,
-        Twox64Concat,
-        StudyId,
-        Blake2_128Concat,
-        T::AccountId,
-        u64,
-        ValueQuery,
-    >;
+    pub type EntriesBrought<T: Config> =
+        StorageDoubleMap<_, Twox64Concat, StudyId, Blake2_128Concat, T::AccountId, u64, ValueQuery>;
 
     /// How many entries of a study all its relays have brought again for nothing, after they were registered. Absent: none.
     #[pallet::storage]
-    pub type EntriesBroughtAgain<T: Config> =
-        StorageMap<_, Twox64Concat, StudyId, u64, ValueQuery>;
+    pub type EntriesBroughtAgain<T: Config> = StorageMap<_, Twox64Concat, StudyId, u64, ValueQuery>;
 
     /// What the pallet begins with.
     #[pallet::genesis_config]

@@ -7,10 +7,9 @@
 //! ends: whoever looks at the device finds it retired, and the next who changes it writes that down.
 
 use crate::{
-    again,
-    devices::position, Config, DeviceHead, DeviceId, DeviceRecordOf, DeviceStatus, Devices, Error,
-    Event, HeadPages, LastTrusted, Pallet, RetirementDelay, StatusChangeCount, StatusChanges,
-    SuspensionReason, TrustedHead,
+    again, devices::position, Config, DeviceHead, DeviceId, DeviceRecordOf, DeviceStatus, Devices,
+    Error, Event, HeadPages, LastTrusted, Pallet, RetirementDelay, StatusChangeCount,
+    StatusChanges, SuspensionReason, TrustedHead,
 };
 use core::cmp::Ordering;
 use frame_support::{ensure, traits::Get};

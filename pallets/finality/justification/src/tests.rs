@@ -38,7 +38,13 @@ fn voters() -> Voters {
 fn child(parent: &Block, items: usize) -> Block {
     let none = Default::default();
     let logs = vec![DigestItem::Other(Vec::new()); items];
-    Block::new(parent.number + 1, none, none, parent.hash(), Digest { logs })
+    Block::new(
+        parent.number + 1,
+        none,
+        none,
+        parent.hash(),
+        Digest { logs },
+    )
 }
 
 fn justification(seeds: &[u8], set: u64) -> Vec<u8> {

@@ -155,6 +155,9 @@ fn two_studies_of_a_sponsor_do_not_hand_a_place_to_and_fro_for_ever() {
                 here = there;
             }
             let brought = new - 100;
-            assert!(brought <= 16 + 2 * u64::from(MaxRotations::get()), "{brought}");
+            assert!(
+                brought <= 16 + 2 * u64::from(MaxRotations::get()),
+                "{brought}"
+            );
         });
 }

@@ -100,7 +100,10 @@ fn a_relay_that_replays_is_stopped_and_others_of_its_study_are_not() {
         }
         assert_eq!(pool(again(&replays)), Err(refused(TOO_MUCH_REFUSED)));
         // Its debt was its bytes: no part of them is free.
-        assert!(blocks <= limits.debt / bytes + 2, "{blocks} of {bytes} bytes");
+        assert!(
+            blocks <= limits.debt / bytes + 2,
+            "{blocks} of {bytes} bytes"
+        );
 
         bring(&honest, &runs_of(PHONES));
         assert_eq!(debt(&honest), 0);

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::Runtime;
+use mhealth_runtime::Runtime;
 
 /// What the chain client asks a node for.
 const METADATA_VERSION: u32 = 16;
@@ -22,7 +22,7 @@ fn the_chain_client_is_built_with_the_metadata_of_this_runtime() {
     assert!(
         checked_in == *metadata,
         "chain-client/metadata/mhealth.scale is not the runtime's metadata any more. Bring it up to date with \
-         UPDATE_METADATA=1 cargo test --release -p mhealth-runtime metadata, \
+         UPDATE_METADATA=1 cargo test --release --workspace --test metadata, \
          and look whether the runtime's versions have to rise."
     );
 }
