@@ -70,6 +70,15 @@ CREATE TABLE batches (
 );
 CREATE UNIQUE INDEX batches_live ON batches (nonce) WHERE state = 0;
 
+-- One row: the id of the next batch, which no other ever had, because runs name theirs for longer than it is kept; and the nonce after
+-- all that were spent here for the account, none before one was.
+CREATE TABLE sending (
+    id BIGINT PRIMARY KEY CHECK (id = 1),
+    next_batch BIGINT NOT NULL,
+    next_nonce BIGINT
+);
+INSERT INTO sending (id, next_batch, next_nonce) VALUES (1, 1, NULL);
+
 -- Finalised blocks that were worked off, the latest few hundred.
 CREATE TABLE followed (
     number BIGINT PRIMARY KEY,

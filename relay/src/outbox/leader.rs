@@ -126,9 +126,9 @@ impl<'a> Leader<'a> {
 
     /// Says so when the account has sent what this database does not know. A transaction is stored before it is sent, so then the
     /// database is an old copy, or somebody else has the account's secret.
-    async fn compare_nonces(&self) -> Result<(), OutboxError> {
-        let latest = self.outbox.store.latest_nonce().await?;
-        let unknown = latest.map_or(0, |latest| self.nonce.saturating_sub(latest + 1));
+    pub(super) async fn compare_nonces(&self) -> Result<(), OutboxError> {
+        let next = self.outbox.store.next_nonce().await?;
+        let unknown = next.map_or(0, |next| self.nonce.saturating_sub(next));
         self.outbox.metrics.unknown_transactions(unknown);
         if unknown > 0 {
             tracing::error!(

@@ -108,9 +108,7 @@ impl Store {
     ) -> Result<Option<LiveBatch>, StoreError> {
         let mut transaction = self.database.begin().await?;
         self.hold(&mut transaction, lease).await?;
-        let (id,): (i64,) = sqlx::query_as("SELECT COALESCE(MAX(id), 0) + 1 FROM batches")
-            .fetch_one(&mut *transaction)
-            .await?;
+        let id = next_batch(&mut transaction, batch.nonce).await?;
         let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
         let sql = format!(
             "UPDATE runs SET state = {SUBMITTED}, batch = $1 WHERE state = {PENDING} AND id IN ({})",
@@ -177,11 +175,12 @@ impl Store {
         Ok(batches)
     }
 
-    /// The highest nonce of the latest transactions that were stored; none if there are none.
-    pub async fn latest_nonce(&self) -> Result<Option<u64>, StoreError> {
-        let sql = "SELECT MAX(nonce) FROM (SELECT nonce FROM batches ORDER BY id DESC LIMIT 64) AS latest";
-        let (nonce,): (Option<i64>,) = sqlx::query_as(sql).fetch_one(self.database.pool()).await?;
-        nonce.map(unsigned).transpose()
+    /// The nonce after all that were spent here for the account, however long ago that was; none if none was.
+    pub async fn next_nonce(&self) -> Result<Option<u64>, StoreError> {
+        let (next,): (Option<i64>,) = sqlx::query_as("SELECT next_nonce FROM sending WHERE id = 1")
+            .fetch_one(self.database.pool())
+            .await?;
+        next.map(unsigned).transpose()
     }
 
     /// Gives a transaction up that cannot get into a block any more; its runs wait again.
@@ -217,6 +216,18 @@ impl Store {
             Err(StoreError::Corrupt("a batch"))
         }
     }
+}
+
+/// The id of a new batch, which spends this nonce.
+async fn next_batch(transaction: &mut WriteTransaction, nonce: u64) -> Result<i64, StoreError> {
+    let (next,): (i64,) = sqlx::query_as(
+        "UPDATE sending SET next_batch = next_batch + 1, \
+         next_nonce = CASE WHEN next_nonce > $1 THEN next_nonce ELSE $1 END WHERE id = 1 RETURNING next_batch",
+    )
+    .bind(signed(nonce + 1))
+    .fetch_one(&mut **transaction)
+    .await?;
+    Ok(next - 1)
 }
 
 /// Runs of a batch that wait again.

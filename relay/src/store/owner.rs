@@ -45,6 +45,10 @@ impl Store {
             return Ok(false);
         }
         identity::hand_over(&mut transaction, ACCOUNT, Hash(*to).to_string()).await?;
+        // Nothing was spent for the new one.
+        sqlx::query("UPDATE sending SET next_nonce = NULL WHERE id = 1")
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(true)
     }

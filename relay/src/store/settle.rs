@@ -15,7 +15,8 @@ use super::rows::{
 };
 use super::{Lease, Store, StoreError};
 
-/// How many followed blocks are remembered. A node that loses more finalised blocks than these needs a person.
+/// How many followed blocks are remembered, and what they settled. A node that loses more finalised blocks than these needs a
+/// person.
 const REMEMBERED: u64 = 512;
 
 /// What a block did to one run.

@@ -119,9 +119,11 @@ on_both! {
     a_passing_refusal_gives_another_chance = settling::another_chance;
     a_discarded_batch_gives_its_runs_back = batches::discarded;
     lost_blocks_are_taken_back = settling::rolled_back;
+    what_was_settled_long_ago_is_not_taken_back_with_lost_blocks = settling::settled_long_ago;
     an_export_goes_on_where_it_broke_off = auditing::export_resumes;
     an_auditors_credential_is_kept_as_a_hash = auditing::auditors;
     a_database_serves_one_chain_and_one_account = ownership::bound;
+    of_the_next_account_no_nonce_is_known = ownership::next_account;
     erased_bytes_are_in_no_file_of_the_database_and_the_runs_stay = erasing::bytes_leave;
     of_an_erased_device_nothing_new_is_stored_and_what_is_known_is_answered = erasing::nothing_comes_back;
     an_erasure_that_was_interrupted_is_carried_out_by_whoever_comes_next = erasing::interrupted;
