@@ -9,6 +9,7 @@ mod outcomes;
 mod processes;
 mod random;
 mod sending;
+mod silence;
 mod takeover;
 
 use std::sync::Arc;

@@ -69,7 +69,15 @@ impl Store {
         candidates: &[Candidate],
         quotas: &Quotas,
     ) -> Result<Vec<Decision>, StoreError> {
-        let mut transaction = self.database.begin().await?;
+        self.in_time(self.accept_all(candidates, quotas)).await
+    }
+
+    async fn accept_all(
+        &self,
+        candidates: &[Candidate],
+        quotas: &Quotas,
+    ) -> Result<Vec<Decision>, StoreError> {
+        let mut transaction = self.begin().await?;
         // First of all.
         let before = lock(&mut transaction, candidates.len()).await?;
         let now = self.clock.now_millis();

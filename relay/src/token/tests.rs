@@ -37,7 +37,7 @@ fn token(key: &SigningKey, study: u32) -> String {
     };
     let header = br#"{"alg":"EdDSA","typ":"JWT","kid":"one"}"#;
     let claims = serde_json::to_vec(&claims).unwrap();
-    let message = [&header[..], &claims].map(|part| URL_SAFE_NO_PAD.encode(part));
+    let message = [&header[..], &claims[..]].map(|part| URL_SAFE_NO_PAD.encode(part));
     let message = message.join(".");
     let signature = key.sign(message.as_bytes()).to_bytes();
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
