@@ -19,8 +19,8 @@ use crate::store::{Lease, LiveBatch, StoreError};
 const TICK: Duration = Duration::from_millis(100);
 /// How long it leaves a node alone that does not answer.
 const PAUSE: Duration = Duration::from_millis(500);
-/// So many blocks it may be behind the node for a moment, and is still told of every change soon.
-const NEAR: u64 = 5;
+/// So many blocks it may be behind the node for a moment and is still told of every change soon: half a minute.
+const NEAR: u64 = 15;
 
 pub(super) type Blocks = BoxStream<'static, Result<FinalisedBlock, LedgerError>>;
 

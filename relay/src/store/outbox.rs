@@ -83,7 +83,7 @@ impl Store {
             let query = sqlx::query(AssertSqlSafe(sql)).bind(i64::from(limit));
             Ok(query.fetch_all(&self.own()).await?)
         });
-        let rows = rows.await?;
+        let rows: Vec<AnyRow> = rows.await?;
         let pending = rows.iter().map(|row| {
             let run = run_ref(row)?;
             let entries: Vec<u8> = row.try_get("entries_bytes")?;
@@ -185,7 +185,8 @@ impl Store {
             let (next,): (Option<i64>,) = query.fetch_one(&self.own()).await?;
             Ok(next)
         });
-        next.await?.map(unsigned).transpose()
+        let next: Option<i64> = next.await?;
+        next.map(unsigned).transpose()
     }
 
     /// Gives a transaction up that cannot get into a block any more; its runs wait again.

@@ -56,13 +56,15 @@ impl Store {
             let row: Option<(i64, Vec<u8>)> = query.fetch_optional(&self.own()).await?;
             Ok(row)
         });
-        let latest = latest.await?.map(|(number, bytes)| {
-            Ok(BlockRef {
-                number: unsigned(number)?,
-                hash: hash(bytes)?,
+        let latest: Option<(i64, Vec<u8>)> = latest.await?;
+        latest
+            .map(|(number, bytes)| {
+                Ok(BlockRef {
+                    number: unsigned(number)?,
+                    hash: hash(bytes)?,
+                })
             })
-        });
-        latest.transpose()
+            .transpose()
     }
 
     /// The hash of a block that was worked off, if it is remembered.
@@ -73,7 +75,7 @@ impl Store {
             let row: Option<(Vec<u8>,)> = query.fetch_optional(&self.own()).await?;
             Ok(row)
         });
-        let known = known.await?;
+        let known: Option<(Vec<u8>,)> = known.await?;
         known.map(|(bytes,)| hash(bytes)).transpose()
     }
 
