@@ -194,6 +194,11 @@ impl Intake {
         ))
     }
 
+    /// How long the uploads that are being stored have been waiting for the database.
+    pub fn storing_for(&self) -> Duration {
+        self.writer.storing_for()
+    }
+
     /// Forgets devices that have not sent anything for a while.
     pub fn forget_idle(&self) {
         self.rates.retain_recent();

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mhealth_server::readiness::{chain_answers, chain_clock, disk, not_ready};
 use mhealth_server::{Lease, Readiness, ServerOptions, SharedClock};
@@ -11,6 +12,9 @@ use mhealth_server::{Lease, Readiness, ServerOptions, SharedClock};
 use crate::http::App;
 use crate::issuers::Issuers;
 use crate::metrics::Metrics;
+
+/// How long an upload may take to be stored, as when another has the lock for so long.
+const STORED_WITHIN: Duration = Duration::from_secs(10);
 
 /// From when on something is amiss.
 pub(crate) struct Bounds {
@@ -50,12 +54,25 @@ pub(crate) fn parts(
     } = bounds;
     let of_app = || app.clone();
     let (database, chain, clock_of, leads) = (of_app(), of_app(), of_app(), of_app());
+    let writer = of_app();
     let (behind, waiting, clock) = (metrics.clone(), metrics.clone(), clock.clone());
     let issuers = issuers.clone();
     readiness
         .part("database", move || {
             let app = database.clone();
             async move { app.store.database().check().await }
+        })
+        .part("writer", move || {
+            let stored_for = writer.intake.storing_for();
+            async move {
+                match stored_for > STORED_WITHIN {
+                    true => Err(not_ready(format!(
+                        "Uploads have waited for the database for {} seconds.",
+                        stored_for.as_secs()
+                    ))),
+                    false => Ok(()),
+                }
+            }
         })
         .part("chain", move || {
             let app = chain.clone();

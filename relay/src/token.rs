@@ -110,11 +110,12 @@ impl Tokens {
         Ok(verified)
     }
 
-    /// A token that was verified, if the key that signed it is still one of its issuer's.
+    /// A token that was verified, if the key that signed it is still one of its issuer's, and that one still speaks for the study.
     fn recall(&self, digest: &[u8; 32]) -> Option<Verified> {
         let mut remembered = self.remembered();
         let known = remembered.get(digest)?;
-        if self.issuers.has(&known.issuer, &known.kid, &known.key) {
+        let speaks = self.issuers.speaks_for(&known.issuer, known.verified.study);
+        if speaks && self.issuers.has(&known.issuer, &known.kid, &known.key) {
             return Some(known.verified);
         }
         remembered.remove(digest);
@@ -225,3 +226,6 @@ fn signed_claims(token: &str, key: &Key) -> Result<Claims, Problem> {
 fn invalid(detail: &str) -> Problem {
     Problem::with_detail(Code::InvalidToken, detail)
 }
+
+#[cfg(test)]
+mod tests;

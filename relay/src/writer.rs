@@ -2,13 +2,18 @@
 
 //! Group commit: uploads that arrive while a commit is under way go into the next one together.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use mhealth_api::Code;
 use mhealth_server::{ApiError, BodyShare};
 use tokio::sync::{mpsc, oneshot, Notify};
+use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 use crate::store::{Acceptance, Candidate, Decision, Quotas, Store};
@@ -31,6 +36,7 @@ struct Job {
 pub struct Writer {
     jobs: mpsc::Sender<Job>,
     level: Level,
+    storing: Storing,
 }
 
 /// About how many entries wait to be settled: counted now and then, and added to in between. Cheap to clone.
@@ -49,6 +55,20 @@ impl Level {
     }
 }
 
+/// Since when the group that is under way is being stored. Cheap to clone.
+#[derive(Clone, Default)]
+struct Storing(Arc<Mutex<Option<Instant>>>);
+
+impl Storing {
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().expect("no holder of this lock panics; qed") = since;
+    }
+
+    fn since(&self) -> Option<Instant> {
+        *self.0.lock().expect("no holder of this lock panics; qed")
+    }
+}
+
 impl Writer {
     /// A writer, and the task that stores for it, which somebody has to do. It ends when the last clone is dropped, after
     /// everything that was handed to it. `stored` is notified when there is something new to submit. As the queue fills up to
@@ -61,16 +81,22 @@ impl Writer {
         metrics: Metrics,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (jobs, queue) = mpsc::channel(WAITING);
-        let level = Level::default();
+        let (level, storing) = (Level::default(), Storing::default());
         let desk = Desk {
             store,
             quotas,
             max_queued_entries,
             stored,
             level: level.clone(),
+            storing: storing.clone(),
             metrics,
         };
-        (Self { jobs, level }, work(queue, desk))
+        let writer = Self {
+            jobs,
+            level,
+            storing,
+        };
+        (writer, work(queue, desk))
     }
 
     /// About how many entries wait to be settled.
@@ -78,7 +104,14 @@ impl Writer {
         &self.level
     }
 
-    /// Stores an upload; returns when it is durable, or is not stored.
+    /// How long the uploads that are under way have been waiting for the database.
+    pub fn storing_for(&self) -> Duration {
+        let since = self.storing.since();
+        since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Stores an upload; returns when it is durable, or is not stored. When the database does not answer, it may be stored all the
+    /// same, and is known when it comes again.
     pub async fn accept(
         &self,
         candidate: Candidate,
@@ -107,6 +140,7 @@ struct Desk {
     max_queued_entries: u64,
     stored: Arc<Notify>,
     level: Level,
+    storing: Storing,
     metrics: Metrics,
 }
 
@@ -126,7 +160,9 @@ async fn work(mut queue: mpsc::Receiver<Job>, desk: Desk) {
         let quotas = desk
             .quotas
             .at(desk.level.entries(), desk.max_queued_entries);
+        desk.storing.set(Some(Instant::now()));
         let accepted = desk.store.accept(&group, &quotas).await;
+        desk.storing.set(None);
         drop((group, shares));
         match accepted {
             Ok(decisions) => {

@@ -29,4 +29,5 @@ pub mod process;
 pub mod rpc;
 pub mod secrets;
 pub mod servers;
+pub mod silence;
 pub mod topology;

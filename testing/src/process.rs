@@ -11,13 +11,18 @@ use anyhow::{bail, Context, Result};
 
 /// Sends a signal to a program that this one started.
 pub fn signal(child: &Child, signal: &str) -> Result<()> {
+    signal_to(child.id(), signal)
+}
+
+/// Sends a signal to a process that a program of this one's started.
+pub(crate) fn signal_to(process: u32, signal: &str) -> Result<()> {
     // The standard library sends no other signal than KILL.
     let sent = Command::new("sh")
         .arg("-c")
-        .arg(format!("kill -{signal} {}", child.id()))
+        .arg(format!("kill -{signal} {process}"))
         .status()?;
     if !sent.success() {
-        bail!("process {} takes no signal {signal}", child.id());
+        bail!("process {process} takes no signal {signal}");
     }
     Ok(())
 }

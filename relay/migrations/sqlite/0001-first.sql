@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: Apache-2.0
--- One row: the id of the next run, and the turn after all that were given. Whoever stores runs updates the row first, so ids are committed in their order, and an
--- export never jumps over one that is committed later.
+-- One row: the id of the next run, the turn after all that were given, and where the clock of turns stood last, which never goes back. Whoever stores runs updates the
+-- row first, so ids are committed in their order, and an export never jumps over one that is committed later.
 CREATE TABLE relay (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     next_run BIGINT NOT NULL,
-    turn BIGINT NOT NULL
+    turn BIGINT NOT NULL,
+    clock BIGINT NOT NULL
 );
-INSERT INTO relay (id, next_run, turn) VALUES (1, 1, 0);
+INSERT INTO relay (id, next_run, turn, clock) VALUES (1, 1, 0, 0);
 
 -- Runs go to the chain in the order of their turns (src/store/quotas.rs). State: 0 pending, 1 submitted, 2 finalised, 3 refused, 4 conflicting. Rival: 1 if the run contradicts its device's history,
 -- 2 if the device's key signed it all the same. Bytes of entries: 64 each, digest and tag. Settled: when this relay learnt what became of it, in milliseconds since 1970.
@@ -68,6 +69,15 @@ CREATE TABLE batches (
     block_number BIGINT
 );
 CREATE UNIQUE INDEX batches_live ON batches (nonce) WHERE state = 0;
+
+-- One row: the id of the next batch, which no other ever had, because runs name theirs for longer than it is kept; and the nonce after
+-- all that were spent here for the account, none before one was.
+CREATE TABLE sending (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    next_batch BIGINT NOT NULL,
+    next_nonce BIGINT
+);
+INSERT INTO sending (id, next_batch, next_nonce) VALUES (1, 1, NULL);
 
 -- Finalised blocks that were worked off, the latest few hundred.
 CREATE TABLE followed (

@@ -23,11 +23,13 @@ impl Leader<'_> {
             store.settle(self.lease, finalised, &[]).await?;
             return Ok(finalised);
         };
-        if finalised.number < latest.number
-            && store.followed_at(finalised.number).await? == Some(finalised.hash)
-        {
-            // It may only lag. When it has caught up, the next block tells whether it is the same history.
-            return Ok(latest);
+        if finalised.number < latest.number {
+            let known = store.followed_at(finalised.number).await?;
+            // It may only lag, perhaps by more than is remembered. When it has caught up, the next block tells whether it is the
+            // same history.
+            if known.is_none_or(|known| known == finalised.hash) {
+                return Ok(latest);
+            }
         }
         let common = self
             .latest_common(latest.number.min(finalised.number))
@@ -80,7 +82,7 @@ impl Leader<'_> {
             .settle(self.lease, reference, &settlements)
             .await?;
         self.followed = reference;
-        self.is_ahead = false;
+        let has_caught_up = std::mem::take(&mut self.is_ahead);
         self.outbox.metrics.followed(block.number);
         let now = self.outbox.clock.now_millis();
         for (nonce, settlement) in nonces.into_iter().zip(settlements) {
@@ -97,7 +99,16 @@ impl Leader<'_> {
                 "a batch is finalised"
             );
         }
-        self.discard_dead(reference).await
+        self.discard_dead(reference).await?;
+        if has_caught_up && !self.winds_up {
+            // What was asked of the node before was asked of an old state.
+            self.compare_nonces().await?;
+        }
+        if self.followed.number >= self.finalised {
+            self.finalised = self.outbox.ledger.finalised().await?.number;
+        }
+        self.watch();
+        Ok(())
     }
 
     /// What a block did to the batches on their way that it has: their nonces, and for each its settlement.

@@ -19,6 +19,8 @@ use crate::store::{Lease, LiveBatch, StoreError};
 const TICK: Duration = Duration::from_millis(100);
 /// How long it leaves a node alone that does not answer.
 const PAUSE: Duration = Duration::from_millis(500);
+/// So many blocks it may be behind the node for a moment and is still told of every change soon: half a minute.
+const NEAR: u64 = 15;
 
 pub(super) type Blocks = BoxStream<'static, Result<FinalisedBlock, LedgerError>>;
 
@@ -38,6 +40,8 @@ pub(super) struct Leader<'a> {
     pub(super) nonce: u64,
     /// The latest block that was worked off.
     pub(super) followed: mhealth_api::BlockRef,
+    /// Number of the latest block that the node was seen to have finalised.
+    pub(super) finalised: u64,
     /// Whether the node is not as far as that block, so that it may have lost some and nonces with them. Nothing new is
     /// signed meanwhile.
     pub(super) is_ahead: bool,
@@ -61,6 +65,7 @@ impl<'a> Leader<'a> {
                 number: 0,
                 hash: outbox.ledger.genesis(),
             },
+            finalised: 0,
             is_ahead: false,
             winds_up: false,
             made_at: None,
@@ -121,14 +126,27 @@ impl<'a> Leader<'a> {
             self.compare_nonces().await?;
         }
         self.outbox.metrics.node_is_behind(behind);
+        self.finalised = finalised.number;
+        self.watch();
         Ok(self.outbox.ledger.follow(self.followed.number + 1))
+    }
+
+    /// Lets what is known of devices count for long where blocks tell of every change at once, and no longer than without them while
+    /// old ones are worked off or the node lacks some.
+    pub(super) fn watch(&self) {
+        let behind = self.finalised.saturating_sub(self.followed.number);
+        if self.is_ahead || behind > NEAR {
+            self.outbox.directory.watch(false);
+        } else if behind == 0 {
+            self.outbox.directory.watch(true);
+        }
     }
 
     /// Says so when the account has sent what this database does not know. A transaction is stored before it is sent, so then the
     /// database is an old copy, or somebody else has the account's secret.
-    async fn compare_nonces(&self) -> Result<(), OutboxError> {
-        let latest = self.outbox.store.latest_nonce().await?;
-        let unknown = latest.map_or(0, |latest| self.nonce.saturating_sub(latest + 1));
+    pub(super) async fn compare_nonces(&self) -> Result<(), OutboxError> {
+        let next = self.outbox.store.next_nonce().await?;
+        let unknown = next.map_or(0, |next| self.nonce.saturating_sub(next));
         self.outbox.metrics.unknown_transactions(unknown);
         if unknown > 0 {
             tracing::error!(

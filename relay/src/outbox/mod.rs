@@ -146,7 +146,6 @@ impl Outbox {
                 Ok(Some(lease)) => {
                     tracing::info!("this process submits");
                     self.metrics.leading(true);
-                    self.directory.watch(true);
                     let ended = leader::Leader::new(&self, lease).lead(&stop).await;
                     self.directory.watch(false);
                     self.metrics.leading(false);

@@ -3,11 +3,13 @@
 //! The outbox against a chain in memory that does what real ones do only sometimes.
 
 pub(crate) mod chain;
+mod lagging;
 mod nodes;
 mod outcomes;
 mod processes;
 mod random;
 mod sending;
+mod silence;
 mod takeover;
 
 use std::sync::Arc;
@@ -15,9 +17,11 @@ use std::time::Duration;
 
 use hashchain::DeviceId;
 use mhealth_api::{Hash, RunState};
+use prometheus::{Registry, TextEncoder};
 use tokio::task::JoinHandle;
 
 use self::chain::FakeChain;
+use self::lagging::*;
 use self::nodes::*;
 use self::outcomes::*;
 use self::processes::*;
@@ -31,6 +35,8 @@ struct Process {
     stop: CancellationToken,
     task: JoinHandle<()>,
     stored: Arc<Notify>,
+    directory: Directory,
+    registry: Registry,
 }
 
 impl Process {
@@ -51,19 +57,36 @@ impl Process {
         options: OutboxOptions,
     ) -> Self {
         let ledger: Arc<dyn Ledger> = Arc::new(chain.clone());
-        let stored = Arc::new(Notify::new());
+        let (stored, registry) = (Arc::new(Notify::new()), Registry::new());
+        let directory = Directory::new(ledger.clone(), clock.clone());
         let outbox = Outbox::new(
             store,
-            ledger.clone(),
-            Directory::new(ledger, clock.clone()),
-            Metrics::register(&prometheus::Registry::new()).unwrap(),
+            ledger,
+            directory.clone(),
+            Metrics::register(&registry).unwrap(),
             clock,
             options,
             stored.clone(),
         );
         let stop = CancellationToken::new();
         let task = tokio::spawn(outbox.run(stop.clone()));
-        Self { stop, task, stored }
+        Self {
+            stop,
+            task,
+            stored,
+            directory,
+            registry,
+        }
+    }
+
+    /// What a gauge says.
+    fn gauge(&self, name: &str) -> i64 {
+        let told = TextEncoder::new().encode_to_string(&self.registry.gather());
+        let start = format!("{name} ");
+        let told = told.unwrap();
+        let mut lines = told.lines();
+        let value = lines.find_map(|line| line.strip_prefix(&start));
+        value.expect("it is told").parse().unwrap()
     }
 
     /// As by `kill -9`: whatever was under way ends where it is.
@@ -141,6 +164,9 @@ on_both! {
     a_chain_that_began_anew_is_noticed_at_the_start;
     a_chain_that_began_anew_while_a_process_began_frees_no_nonce;
     a_node_that_is_away_delays_and_loses_nothing;
+    a_node_that_is_far_behind_is_waited_for_and_nothing_is_taken_back;
+    a_copy_is_noticed_that_was_made_long_after_anything_was_sent;
+    devices_are_remembered_for_long_only_while_the_latest_blocks_are_read;
     batches_keep_to_their_limits_and_to_the_order_of_runs;
     what_the_former_account_sent_ends_before_the_next_one_signs;
     what_the_former_account_registered_is_not_brought_again;

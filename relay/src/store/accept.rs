@@ -69,18 +69,25 @@ impl Store {
         candidates: &[Candidate],
         quotas: &Quotas,
     ) -> Result<Vec<Decision>, StoreError> {
-        let mut transaction = self.database.begin().await?;
+        self.in_time(self.accept_all(candidates, quotas)).await
+    }
+
+    async fn accept_all(
+        &self,
+        candidates: &[Candidate],
+        quotas: &Quotas,
+    ) -> Result<Vec<Decision>, StoreError> {
+        let mut transaction = self.begin().await?;
         // First of all.
-        let (first_id, turn) = lock(&mut transaction, candidates.len()).await?;
+        let before = lock(&mut transaction, candidates.len()).await?;
         let now = self.clock.now_millis();
         let mut group = Group::find(&mut transaction, candidates, quotas, now).await?;
-        group.clock = match history::first_turn(&mut transaction).await? {
-            Some(turn) => turn,
-            None => unsigned(turn)?,
-        };
-        group.changes.turn = unsigned(turn)?;
+        let first_turn = history::first_turn(&mut transaction).await?;
+        group.clock = first_turn.unwrap_or(before.turn).max(before.clock);
+        group.changes.clock = group.clock;
+        group.changes.turn = before.turn;
         let mut decisions = Vec::with_capacity(candidates.len());
-        for (candidate, id) in candidates.iter().zip(first_id..) {
+        for (candidate, id) in candidates.iter().zip(before.first_id..) {
             let decision = group.decide(&mut transaction, candidate, id).await?;
             decisions.push(decision);
         }
@@ -94,19 +101,32 @@ impl Store {
     }
 }
 
-/// Takes the lock of those who store runs, and so many ids: see the migration. The first of the ids, and the turn after all
-/// that were given.
+/// What whoever stores runs begins with.
+pub(super) struct Before {
+    /// The first of the ids that were taken.
+    first_id: i64,
+    /// The turn after all that were given.
+    turn: u64,
+    /// Where the clock of turns stood last.
+    clock: u64,
+}
+
+/// Takes the lock of those who store runs, and so many ids: see the migration.
 pub(super) async fn lock(
     transaction: &mut WriteTransaction,
     ids: usize,
-) -> Result<(i64, i64), StoreError> {
-    let (next, turn): (i64, i64) = sqlx::query_as(
-        "UPDATE relay SET next_run = next_run + $1 WHERE id = 1 RETURNING next_run, turn",
+) -> Result<Before, StoreError> {
+    let (next, turn, clock): (i64, i64, i64) = sqlx::query_as(
+        "UPDATE relay SET next_run = next_run + $1 WHERE id = 1 RETURNING next_run, turn, clock",
     )
     .bind(ids as i64)
     .fetch_one(&mut **transaction)
     .await?;
-    Ok((next - ids as i64, turn))
+    Ok(Before {
+        first_id: next - ids as i64,
+        turn: unsigned(turn)?,
+        clock: unsigned(clock)?,
+    })
 }
 
 /// Uploads that are decided together: what is stored of their devices, and what they change.
@@ -114,7 +134,7 @@ struct Group<'a> {
     quotas: &'a Quotas,
     /// In milliseconds since 1970.
     now: u64,
-    /// The turn of the first run that waits, or of the next one if none does.
+    /// The turn of the first run that waits, or of the next one if none does; or where the clock stood before, if that is later.
     clock: u64,
     /// Their runs as far as they are stored, with those of this group.
     known: HashMap<Hash, RunStatus>,
@@ -182,13 +202,9 @@ impl<'a> Group<'a> {
         if is_rival && !is_known && !self.keeps_another_rival(transaction, checked).await? {
             return Ok(Ok(Acceptance::Refused(Code::TooManyConflicts.into())));
         }
-        let turn = match is_known {
-            // It keeps the turn that it had.
-            true => 0,
-            false => match self.turn_of(checked) {
-                Ok(turn) => turn,
-                Err((code, wait)) => return Ok(Ok(Acceptance::OverQuota(code, wait))),
-            },
+        let turn = match self.turn_of(checked, is_known) {
+            Ok(turn) => turn,
+            Err((code, wait)) => return Ok(Ok(Acceptance::OverQuota(code, wait))),
         };
         if position == Position::Follows {
             let head = Head {
@@ -200,7 +216,7 @@ impl<'a> Group<'a> {
         }
         let status = pending(checked);
         if self.known.insert(checked.id, status.clone()).is_some() {
-            self.changes.requeued.push(checked.id);
+            self.changes.requeued.push((checked.id, turn));
         } else {
             let new = NewRun {
                 id,
@@ -223,14 +239,25 @@ impl<'a> Group<'a> {
         usage.is_some_and(|usage| usage.is_erased)
     }
 
-    /// The turn of a new run, which from now on counts for its device.
-    fn turn_of(&mut self, checked: &CheckedRun) -> Result<u64, (Code, Option<Duration>)> {
+    /// The turn of a run, which from now on counts for its device; of one that is known its entries alone.
+    fn turn_of(
+        &mut self,
+        checked: &CheckedRun,
+        is_known: bool,
+    ) -> Result<u64, (Code, Option<Duration>)> {
         let device = checked.run.device;
         let usage = self.usage.entry(device).or_default();
-        let turn = usage.take(checked, self.quotas, self.now, self.clock)?;
-        self.changes.usage.insert(device, *usage);
-        self.changes.turn = self.changes.turn.max(usage.turn);
-        Ok(turn)
+        let before = *usage;
+        let turn = match is_known {
+            true => usage.take_again(checked, self.quotas, self.clock),
+            false => usage.take(checked, self.quotas, self.now, self.clock),
+        };
+        // Also of a run that is not taken: a time that lay ahead was set right.
+        if *usage != before {
+            self.changes.usage.insert(device, *usage);
+            self.changes.turn = self.changes.turn.max(usage.turn);
+        }
+        turn
     }
 
     /// Whether there is room for one more run that contradicts the history of a device. A quarter of the places is for those

@@ -40,21 +40,23 @@ impl NewRun<'_> {
 #[derive(Default)]
 pub(super) struct Changes<'a> {
     pub(super) new: Vec<NewRun<'a>>,
-    /// Runs that were refused and get another chance.
-    pub(super) requeued: Vec<Hash>,
+    /// Runs that were refused and get another chance, each with its new turn.
+    pub(super) requeued: Vec<(Hash, u64)>,
     /// New heads of devices.
     pub(super) heads: HashMap<DeviceId, Head>,
     /// What devices take.
     pub(super) usage: HashMap<DeviceId, Usage>,
     /// The turn after all that were given to runs.
     pub(super) turn: u64,
+    /// Where the clock of turns stands.
+    pub(super) clock: u64,
     /// Device, its own count, digest, and the run that the record became.
     pub(super) records: Vec<(DeviceId, u64, DataDigest, Hash)>,
 }
 
 impl Changes<'_> {
     pub(super) fn is_empty(&self) -> bool {
-        self.new.is_empty() && self.requeued.is_empty()
+        self.new.is_empty() && self.requeued.is_empty() && self.usage.is_empty()
     }
 
     /// Writes them, with the time in milliseconds since 1970.
@@ -67,14 +69,15 @@ impl Changes<'_> {
             insert_runs(transaction, chunk, now).await?;
             insert_payloads(transaction, chunk).await?;
         }
-        for run in &self.requeued {
+        for (run, turn) in &self.requeued {
             sqlx::query(
-                "UPDATE runs SET state = $1, batch = NULL, block_number = NULL, block_hash = NULL, \
+                "UPDATE runs SET state = $1, turn = $4, batch = NULL, block_number = NULL, block_hash = NULL, \
                  extrinsic_index = NULL, reason = NULL, settled_at = NULL WHERE run = $2 AND state = $3",
             )
             .bind(PENDING)
             .bind(run.0.to_vec())
             .bind(REFUSED)
+            .bind(signed(*turn))
             .execute(&mut **transaction)
             .await?;
         }
@@ -90,10 +93,13 @@ impl Changes<'_> {
         for chunk in usage.chunks(CHUNK) {
             write_usage(transaction, chunk).await?;
         }
-        sqlx::query("UPDATE relay SET turn = $1 WHERE id = 1 AND turn < $1")
-            .bind(signed(self.turn))
-            .execute(&mut **transaction)
-            .await?;
+        sqlx::query(
+            "UPDATE relay SET turn = $1, clock = $2 WHERE id = 1 AND (turn < $1 OR clock < $2)",
+        )
+        .bind(signed(self.turn))
+        .bind(signed(self.clock))
+        .execute(&mut **transaction)
+        .await?;
         for (device, sequence, digest, run) in &self.records {
             sqlx::query(
                 "INSERT INTO records (device, sequence, digest, run) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",

@@ -15,22 +15,29 @@ impl Store {
         holder: &str,
         duration: Duration,
     ) -> Result<Option<Lease>, StoreError> {
-        Lease::take(&self.database, holder, duration).await
+        self.in_time(Lease::take(&self.database, holder, duration))
+            .await
     }
 
     /// Gives the lease back, so that another process need not wait.
     pub async fn give_lease_back(&self, lease: Lease) -> Result<(), StoreError> {
-        lease.give_back(&self.database).await
+        self.in_time(lease.give_back(&self.database)).await
     }
 
     /// Prolongs the lease.
     pub async fn renew_lease(&self, lease: Lease) -> Result<(), StoreError> {
-        lease.renew(&self.database).await
+        self.in_time(async {
+            let mut transaction = self.begin().await?;
+            self.hold(&mut transaction, lease).await?;
+            transaction.commit().await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Fails if another process holds the lease by now.
     pub async fn check_lease(&self, lease: Lease) -> Result<(), StoreError> {
-        lease.check(&self.database).await
+        self.in_time(lease.check(&self.database)).await
     }
 
     /// Makes sure that the lease is held until this transaction ends, and prolongs it. First in every transaction of its

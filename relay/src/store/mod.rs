@@ -7,7 +7,8 @@
 //! [`Store::settle`] writes down what a finalised block did, together with the number of that block. The latter two begin
 //! with the lease, so a process that lost it can no longer write, and every change of a run's state names the state and
 //! the batch that it starts from. What is erased ([`Store::erase`]) takes the same lock as what is stored, so nothing is stored
-//! of a device once its erasure was ordered.
+//! of a device once its erasure was ordered. Whoever stores, leads or counts waits for the database for a while and no longer, and
+//! never says that something is written before the database did.
 
 mod accept;
 mod audit;
@@ -17,6 +18,7 @@ mod history;
 mod lease;
 mod outbox;
 mod owner;
+mod patience;
 mod position;
 mod queue;
 mod quotas;
@@ -39,6 +41,7 @@ use mhealth_api::{Hash, RunStatus};
 use mhealth_server::{identity, Database, Migration, SharedClock};
 pub use mhealth_server::{Lease, StoreError};
 
+use patience::Patience;
 use rows::{hash, signed, STATUS_COLUMNS};
 
 const MIGRATIONS: &[Migration] = &[Migration {
@@ -55,13 +58,19 @@ const CHAIN: &str = "chain";
 pub struct Store {
     database: Database,
     clock: SharedClock,
+    patience: Patience,
 }
 
 impl Store {
     /// Brings the schema up to date.
     pub async fn open(database: Database, clock: SharedClock) -> anyhow::Result<Self> {
         database.migrate(MIGRATIONS).await?;
-        Ok(Self { database, clock })
+        let patience = Patience::with(&database);
+        Ok(Self {
+            database,
+            clock,
+            patience,
+        })
     }
 
     /// The database itself.

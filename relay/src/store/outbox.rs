@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hashchain::{DeviceId, LinkHash, Run};
 use mhealth_api::Hash;
 use mhealth_server::WriteTransaction;
+use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::rows::{self, hash, signed, unsigned, DEAD, LIVE, PENDING, SUBMITTED};
@@ -78,10 +79,11 @@ impl Store {
         let sql = format!(
             "SELECT {RUN_REF}, previous, signature, entries_bytes FROM runs WHERE state = {PENDING} ORDER BY turn, id LIMIT $1"
         );
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .bind(i64::from(limit))
-            .fetch_all(self.database.pool())
-            .await?;
+        let rows = self.in_time(async {
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(i64::from(limit));
+            Ok(query.fetch_all(&self.own()).await?)
+        });
+        let rows: Vec<AnyRow> = rows.await?;
         let pending = rows.iter().map(|row| {
             let run = run_ref(row)?;
             let entries: Vec<u8> = row.try_get("entries_bytes")?;
@@ -106,46 +108,47 @@ impl Store {
         batch: NewBatch,
         runs: Vec<RunRef>,
     ) -> Result<Option<LiveBatch>, StoreError> {
-        let mut transaction = self.database.begin().await?;
-        self.hold(&mut transaction, lease).await?;
-        let (id,): (i64,) = sqlx::query_as("SELECT COALESCE(MAX(id), 0) + 1 FROM batches")
-            .fetch_one(&mut *transaction)
-            .await?;
-        let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
-        let sql = format!(
-            "UPDATE runs SET state = {SUBMITTED}, batch = $1 WHERE state = {PENDING} AND id IN ({})",
-            list(&ids)
-        );
-        let marked = sqlx::query(AssertSqlSafe(sql))
-            .persistent(false)
+        self.in_time(async {
+            let mut transaction = self.begin().await?;
+            self.hold(&mut transaction, lease).await?;
+            let id = next_batch(&mut transaction, batch.nonce).await?;
+            let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+            let sql = format!(
+                "UPDATE runs SET state = {SUBMITTED}, batch = $1 WHERE state = {PENDING} AND id IN ({})",
+                list(&ids)
+            );
+            let marked = sqlx::query(AssertSqlSafe(sql))
+                .persistent(false)
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
+            if marked.rows_affected() != ids.len() as u64 {
+                transaction.rollback().await?;
+                return Ok(None);
+            }
+            let id_bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_be_bytes()).collect();
+            sqlx::query(
+                "INSERT INTO batches (id, hash, nonce, death, bytes, runs, created_at, state) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            )
             .bind(id)
+            .bind(batch.hash.0.to_vec())
+            .bind(signed(batch.nonce))
+            .bind(signed(batch.death))
+            .bind(batch.bytes.to_vec())
+            .bind(id_bytes)
+            .bind(signed(self.clock.now_millis()))
+            .bind(LIVE)
             .execute(&mut *transaction)
             .await?;
-        if marked.rows_affected() != ids.len() as u64 {
-            transaction.rollback().await?;
-            return Ok(None);
-        }
-        let id_bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_be_bytes()).collect();
-        sqlx::query(
-            "INSERT INTO batches (id, hash, nonce, death, bytes, runs, created_at, state) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(id)
-        .bind(batch.hash.0.to_vec())
-        .bind(signed(batch.nonce))
-        .bind(signed(batch.death))
-        .bind(batch.bytes.to_vec())
-        .bind(id_bytes)
-        .bind(signed(self.clock.now_millis()))
-        .bind(LIVE)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(Some(LiveBatch {
-            id,
-            transaction: batch,
-            runs,
-        }))
+            transaction.commit().await?;
+            Ok(Some(LiveBatch {
+                id,
+                transaction: batch,
+                runs,
+            }))
+        })
+        .await
     }
 
     /// Every transaction that may still get into a block, by nonce.
@@ -153,9 +156,7 @@ impl Store {
         let sql = format!(
             "SELECT id, hash, nonce, death, bytes, runs FROM batches WHERE state = {LIVE} ORDER BY nonce"
         );
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .fetch_all(self.database.pool())
-            .await?;
+        let rows = self.rows(sql).await?;
         let mut batches = Vec::with_capacity(rows.len());
         for row in &rows {
             let bytes: Vec<u8> = row.try_get("bytes")?;
@@ -177,35 +178,48 @@ impl Store {
         Ok(batches)
     }
 
-    /// The highest nonce of the latest transactions that were stored; none if there are none.
-    pub async fn latest_nonce(&self) -> Result<Option<u64>, StoreError> {
-        let sql = "SELECT MAX(nonce) FROM (SELECT nonce FROM batches ORDER BY id DESC LIMIT 64) AS latest";
-        let (nonce,): (Option<i64>,) = sqlx::query_as(sql).fetch_one(self.database.pool()).await?;
-        nonce.map(unsigned).transpose()
+    /// The nonce after all that were spent here for the account, however long ago that was; none if none was.
+    pub async fn next_nonce(&self) -> Result<Option<u64>, StoreError> {
+        let next = self.in_time(async {
+            let query = sqlx::query_as("SELECT next_nonce FROM sending WHERE id = 1");
+            let (next,): (Option<i64>,) = query.fetch_one(&self.own()).await?;
+            Ok(next)
+        });
+        let next: Option<i64> = next.await?;
+        next.map(unsigned).transpose()
     }
 
     /// Gives a transaction up that cannot get into a block any more; its runs wait again.
     pub async fn discard(&self, lease: Lease, batch: i64) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin().await?;
-        self.hold(&mut transaction, lease).await?;
-        sqlx::query("UPDATE batches SET state = $1 WHERE id = $2 AND state = $3")
-            .bind(DEAD)
-            .bind(batch)
-            .bind(LIVE)
-            .execute(&mut *transaction)
-            .await?;
-        release(&mut transaction, batch).await?;
-        transaction.commit().await?;
-        Ok(())
+        self.in_time(async {
+            let mut transaction = self.begin().await?;
+            self.hold(&mut transaction, lease).await?;
+            sqlx::query("UPDATE batches SET state = $1 WHERE id = $2 AND state = $3")
+                .bind(DEAD)
+                .bind(batch)
+                .bind(LIVE)
+                .execute(&mut *transaction)
+                .await?;
+            release(&mut transaction, batch).await?;
+            transaction.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// What a statement finds that is made for this one time.
+    async fn rows(&self, sql: String) -> Result<Vec<AnyRow>, StoreError> {
+        self.in_time(async {
+            let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+            Ok(query.fetch_all(&self.own()).await?)
+        })
+        .await
     }
 
     /// In the order of the ids given.
     async fn run_refs(&self, ids: &[i64]) -> Result<Vec<RunRef>, StoreError> {
         let sql = format!("SELECT {RUN_REF} FROM runs WHERE id IN ({})", list(ids));
-        let rows = sqlx::query(AssertSqlSafe(sql))
-            .persistent(false)
-            .fetch_all(self.database.pool())
-            .await?;
+        let rows = self.rows(sql).await?;
         let runs: Result<Vec<_>, _> = rows.iter().map(run_ref).collect();
         let mut runs = runs?;
         // Ids are few and the order matters: the chain names refused runs by their place.
@@ -217,6 +231,18 @@ impl Store {
             Err(StoreError::Corrupt("a batch"))
         }
     }
+}
+
+/// The id of a new batch, which spends this nonce.
+async fn next_batch(transaction: &mut WriteTransaction, nonce: u64) -> Result<i64, StoreError> {
+    let (next,): (i64,) = sqlx::query_as(
+        "UPDATE sending SET next_batch = next_batch + 1, \
+         next_nonce = CASE WHEN next_nonce > $1 THEN next_nonce ELSE $1 END WHERE id = 1 RETURNING next_batch",
+    )
+    .bind(signed(nonce + 1))
+    .fetch_one(&mut **transaction)
+    .await?;
+    Ok(next - 1)
 }
 
 /// Runs of a batch that wait again.
@@ -233,7 +259,7 @@ pub(super) async fn release(
     Ok(())
 }
 
-fn run_ref(row: &sqlx::any::AnyRow) -> Result<RunRef, StoreError> {
+fn run_ref(row: &AnyRow) -> Result<RunRef, StoreError> {
     Ok(RunRef {
         id: row.try_get("id")?,
         device: unsigned(row.try_get("device")?)?,

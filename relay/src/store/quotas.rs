@@ -9,6 +9,9 @@
 //! the turn at which its device's run before it is through, or the present one if that is later. So the runs of one device keep
 //! their order, and a newcomer comes right after the first ones of everybody. (Goyal, Vin, Cheng: Start-time fair queueing, 1996.)
 //!
+//! The clock never goes back. What comes back from a transaction keeps its turn and goes first; what was refused and is sent again
+//! is a newcomer. By a clock that stood at a turn of long ago, all that went to the chain since would count as waiting.
+//!
 //! How far a device's next turn is ahead of the clock is how many of its entries wait.
 
 use std::time::Duration;
@@ -69,7 +72,7 @@ pub(super) struct Usage {
 
 impl Usage {
     /// Counts a run that comes when the clock of turns stands at `clock`, and gives its turn; or says which quota it exceeds, and
-    /// when to come again, if that ends by itself.
+    /// when to come again, if that ends by itself. Then nothing is counted.
     pub(super) fn take(
         &mut self,
         run: &CheckedRun,
@@ -77,14 +80,11 @@ impl Usage {
         now: u64,
         clock: u64,
     ) -> Result<u64, (Code, Option<Duration>)> {
+        // By the time of a clock that was ahead, nothing would fade before that time has come.
+        self.day_at = self.day_at.min(now);
         let entries = run.run.entries.len() as u64;
         let size = run.envelopes.len() as u64 + ENTRY * entries;
-        let turn = self.turn.max(clock);
-        // Who has nothing waiting may send a run, whatever its length.
-        let waiting = turn - clock;
-        if waiting > 0 && waiting + entries > quotas.queued_entries {
-            return Err((Code::DeviceQueueFull, Some(QUEUE_WAIT)));
-        }
+        let turn = self.next_turn(entries, quotas, clock)?;
         if self.bytes.saturating_add(size) > quotas.bytes {
             return Err((Code::DeviceStorageFull, None));
         }
@@ -106,6 +106,35 @@ impl Usage {
             turn: turn + entries,
             is_erased: self.is_erased,
         };
+        Ok(turn)
+    }
+
+    /// Gives a turn to a run that was refused and is to go to the chain once more. Its bytes were counted when it came first.
+    pub(super) fn take_again(
+        &mut self,
+        run: &CheckedRun,
+        quotas: &Quotas,
+        clock: u64,
+    ) -> Result<u64, (Code, Option<Duration>)> {
+        let entries = run.run.entries.len() as u64;
+        let turn = self.next_turn(entries, quotas, clock)?;
+        self.turn = turn + entries;
+        Ok(turn)
+    }
+
+    /// The turn of a run of so many entries, if they may wait.
+    fn next_turn(
+        &self,
+        entries: u64,
+        quotas: &Quotas,
+        clock: u64,
+    ) -> Result<u64, (Code, Option<Duration>)> {
+        let turn = self.turn.max(clock);
+        // Who has nothing waiting may send a run, whatever its length.
+        let waiting = turn - clock;
+        if waiting > 0 && waiting + entries > quotas.queued_entries {
+            return Err((Code::DeviceQueueFull, Some(QUEUE_WAIT)));
+        }
         Ok(turn)
     }
 
@@ -182,6 +211,25 @@ mod tests {
         usage.take(&device.checked(1), &QUOTAS, DAY, 1).unwrap();
         assert_eq!(usage.day_at, DAY);
         assert!(usage.day > size(&run));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_blocks_nobody_until_its_time_has_come() {
+        let mut device = TestDevice::new(1);
+        let mut usage = Usage::default();
+        let mut now = 9_000 * DAY;
+        let refused = loop {
+            let run = device.checked(1);
+            if usage.take(&run, &QUOTAS, now, usage.turn).is_err() {
+                break run;
+            }
+        };
+        // The clock is set right, and what is told to wait is enough.
+        now = DAY;
+        let (code, wait) = usage.take(&refused, &QUOTAS, now, usage.turn).unwrap_err();
+        assert_eq!(code, Code::DeviceBytesUsed);
+        now += wait.unwrap().as_millis() as u64;
+        usage.take(&refused, &QUOTAS, now, usage.turn).unwrap();
     }
 
     #[test]

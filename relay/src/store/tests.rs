@@ -109,7 +109,9 @@ on_both! {
     a_device_that_sent_much_waits_behind_its_own_runs = sharing::turns;
     who_sent_much_long_ago_does_not_wait_for_it = sharing::past_turns;
     what_waits_of_a_device_has_a_bound_and_what_is_known_is_answered = sharing::queue_quota;
+    what_waits_again_makes_nobody_wait = sharing::waiting_again;
     what_is_kept_of_a_device_has_a_bound = sharing::byte_quotas;
+    a_clock_that_was_ahead_is_forgotten_when_it_is_set_right = sharing::clock_ahead;
     a_device_that_is_not_heard_of_any_more_is_not_counted = sharing::heard_of;
     a_run_is_in_one_batch_at_a_time = batches::one_batch_at_a_time;
     who_lost_the_lease_can_no_longer_write = ownership::fencing;
@@ -117,9 +119,11 @@ on_both! {
     a_passing_refusal_gives_another_chance = settling::another_chance;
     a_discarded_batch_gives_its_runs_back = batches::discarded;
     lost_blocks_are_taken_back = settling::rolled_back;
+    what_was_settled_long_ago_is_not_taken_back_with_lost_blocks = settling::settled_long_ago;
     an_export_goes_on_where_it_broke_off = auditing::export_resumes;
     an_auditors_credential_is_kept_as_a_hash = auditing::auditors;
     a_database_serves_one_chain_and_one_account = ownership::bound;
+    of_the_next_account_no_nonce_is_known = ownership::next_account;
     erased_bytes_are_in_no_file_of_the_database_and_the_runs_stay = erasing::bytes_leave;
     of_an_erased_device_nothing_new_is_stored_and_what_is_known_is_answered = erasing::nothing_comes_back;
     an_erasure_that_was_interrupted_is_carried_out_by_whoever_comes_next = erasing::interrupted;

@@ -51,6 +51,10 @@ struct State {
     drop_events: bool,
     away: bool,
     loses_all_next: bool,
+    /// The latest block that the node has; none if it has all of them.
+    shown: Option<u64>,
+    /// Whether those who follow get no blocks.
+    holds_back: bool,
     /// What the latest block says in seconds since 1970.
     time: Option<u64>,
     /// How often a proof was asked for.
@@ -156,6 +160,29 @@ impl FakeChain {
         self.state().loses_all_next = true;
     }
 
+    /// Has no blocks after this one, as a node that has to catch up; or all of them.
+    pub(super) fn show_up_to(&self, number: Option<u64>) {
+        let mut state = self.state();
+        state.shown = number;
+        self.tell(state);
+    }
+
+    /// Makes blocks that those who follow do not get yet; or gives them to them.
+    pub(super) fn hold_back(&self, holds_back: bool) {
+        let mut state = self.state();
+        state.holds_back = holds_back;
+        self.tell(state);
+    }
+
+    /// Tells those who follow how far the node has come.
+    fn tell(&self, state: MutexGuard<'_, State>) {
+        let (latest, holds_back) = (state.latest().number, state.holds_back);
+        drop(state);
+        if !holds_back {
+            self.finalised.send_replace(latest);
+        }
+    }
+
     pub(super) fn use_nonce_elsewhere(&self) {
         self.state().nonce += 1;
     }
@@ -237,8 +264,7 @@ impl FakeChain {
         state
             .blocks
             .push(block(number, history, parent, extrinsics));
-        drop(state);
-        self.finalised.send_replace(number);
+        self.tell(state);
     }
 
     /// Loses its latest blocks and its pool, and makes others from now on.
@@ -259,6 +285,13 @@ impl FakeChain {
 }
 
 impl State {
+    /// The latest block that the node has.
+    fn latest(&self) -> &FinalisedBlock {
+        let last = self.blocks.len() - 1;
+        let shown = self.shown.map(|shown| shown as usize);
+        &self.blocks[shown.map_or(last, |shown| last.min(shown))]
+    }
+
     /// The pool drops what cannot be in the next block.
     fn forget_expired(&mut self) {
         let next = self.blocks.len() as u64;

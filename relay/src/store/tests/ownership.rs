@@ -50,6 +50,27 @@ pub(super) async fn fencing(scratch: Scratch) {
     assert!(store.take_lease("one", LEASE).await.unwrap().is_some());
 }
 
+pub(super) async fn next_account(scratch: Scratch) {
+    let store = &scratch.store;
+    store.bind_to(&Hash([1; 32]), &[2; 32]).await.unwrap();
+    assert_eq!(store.next_nonce().await.unwrap(), None);
+    let mut device = TestDevice::new(1);
+    let genesis = device.genesis();
+    let lease = lease(store).await;
+    // The second one has a nonce that is free again: what is known does not go back.
+    for nonce in [7, 3] {
+        accept(store, &[candidate(device.checked(1), genesis)]).await;
+        let live = batch(store, lease, nonce).await;
+        assert_eq!(store.next_nonce().await.unwrap(), Some(8));
+        settle(store, lease, nonce, &live, &[Fate::Registered]).await;
+    }
+    assert!(store.hand_over(lease, &[3; 32]).await.unwrap());
+    assert_eq!(store.next_nonce().await.unwrap(), None);
+    accept(store, &[candidate(device.checked(1), genesis)]).await;
+    batch(store, lease, 0).await;
+    assert_eq!(store.next_nonce().await.unwrap(), Some(1));
+}
+
 pub(super) async fn bound(scratch: Scratch) {
     let store = &scratch.store;
     store.bind_to(&Hash([1; 32]), &[2; 32]).await.unwrap();

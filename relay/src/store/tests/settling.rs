@@ -133,3 +133,44 @@ pub(super) async fn rolled_back(scratch: Scratch) {
     );
     settle(store, lease, 2, &live[1], &[Fate::Registered]).await;
 }
+
+pub(super) async fn settled_long_ago(scratch: Scratch) {
+    let store = &scratch.store;
+    let lease = lease(store).await;
+    let mut runs = Vec::new();
+    // One run each night, each with a fate of its own.
+    for (number, fate) in [
+        (1, Fate::Registered),
+        (1_001, Fate::Refused(Refusal::DeviceSuspended)),
+        (2_001, Fate::Registered),
+    ] {
+        let mut device = TestDevice::new(number as u32);
+        let genesis = device.genesis();
+        accept(store, &[candidate(device.checked(1), genesis)]).await;
+        let live = batch(store, lease, number).await;
+        settle(store, lease, number, &live, &[fate]).await;
+        // Until the next one comes nothing goes on, and what was settled is forgotten.
+        let later = block(number + 600);
+        store.settle(lease, later, &[]).await.unwrap();
+        runs.push(device_run(store, &live).await);
+    }
+    assert_eq!(store.next_nonce().await.unwrap(), Some(2_002));
+    let mut device = TestDevice::new(4);
+    let genesis = device.genesis();
+    accept(store, &[candidate(device.checked(1), genesis)]).await;
+    let live = batch(store, lease, 2_002).await;
+    settle(store, lease, 3_000, &live, &[Fate::Registered]).await;
+    let lost = device_run(store, &live).await;
+    store.roll_back(lease, 2_999).await.unwrap();
+    let status = async |run: &Hash| store.status(run).await.unwrap().unwrap();
+    assert_eq!(status(&lost).await.state, RunState::Submitted);
+    use RunState::{Finalised, Refused};
+    for (run, state) in runs.iter().zip([Finalised, Refused, Finalised]) {
+        let status = status(run).await;
+        assert_eq!(status.state, state);
+        assert!(status.block.is_some(), "{status:?}");
+    }
+    // Settled again, it gives nobody back.
+    settle(store, lease, 3_001, &live, &[Fate::Registered]).await;
+    assert!(store.pending_runs(10).await.unwrap().is_empty());
+}

@@ -2,7 +2,7 @@
 
 //! What devices get of the relay.
 
-use mhealth_api::Code;
+use mhealth_api::{Code, Refusal};
 use mhealth_server::Clock as _;
 
 use super::*;
@@ -85,7 +85,6 @@ pub(super) async fn queue_quota(scratch: Scratch) {
         .await
         .unwrap();
     let decisions = send(store, &mut loud, 12, &quotas).await;
-    let is_accepted = |decision: &Decision| matches!(decision, Ok(Acceptance::Accepted(_)));
     assert!(decisions[..9].iter().all(is_accepted), "{decisions:?}");
     let Ok(Acceptance::OverQuota(Code::DeviceQueueFull, Some(wait))) = &decisions[9] else {
         panic!("{decisions:?}")
@@ -108,6 +107,90 @@ pub(super) async fn queue_quota(scratch: Scratch) {
     let mut loud = TestDevice::new(1);
     loud.run(10);
     let decisions = send(store, &mut loud, 1, &quotas).await;
+    assert!(is_accepted(&decisions[0]), "{decisions:?}");
+}
+
+fn is_accepted(decision: &Decision) -> bool {
+    matches!(decision, Ok(Acceptance::Accepted(_)))
+}
+
+pub(super) async fn waiting_again(scratch: Scratch) {
+    let store = &scratch.store;
+    let quotas = Quotas {
+        queued_entries: 10,
+        ..quotas(2)
+    };
+    let lease = lease(store).await;
+    // One run is refused for now, and a transaction goes astray; long before all that follows.
+    let mut refused = TestDevice::new(1);
+    let genesis = refused.genesis();
+    let again = candidate(refused.checked(1), genesis);
+    store
+        .accept(std::slice::from_ref(&again), &quotas)
+        .await
+        .unwrap();
+    let live = batch(store, lease, 0).await;
+    let fates = [Fate::Refused(Refusal::DeviceSuspended)];
+    settle(store, lease, 1, &live, &fates).await;
+    let mut busy = TestDevice::new(2);
+    send(store, &mut busy, 1, &quotas).await;
+    let astray = batch(store, lease, 1).await;
+    for nonce in 2..20 {
+        let decisions = send(store, &mut busy, 5, &quotas).await;
+        assert!(decisions.iter().all(is_accepted), "{decisions:?}");
+        batch(store, lease, nonce).await;
+    }
+    // Both wait again, and nothing else does.
+    let decisions = store.accept(&[again], &quotas).await.unwrap();
+    assert!(is_accepted(&decisions[0]), "{decisions:?}");
+    store.discard(lease, astray.id).await.unwrap();
+    // What comes back goes first, and what was refused is new.
+    assert_eq!(waiting(store).await, [2, 1]);
+    let decisions = send(store, &mut busy, 1, &quotas).await;
+    assert!(is_accepted(&decisions[0]), "{decisions:?}");
+    let mut other = TestDevice::new(3);
+    let decisions = send(store, &mut other, 1, &quotas).await;
+    assert!(is_accepted(&decisions[0]), "{decisions:?}");
+    // Its bytes were counted once, and its entries count while they wait.
+    let (counted, turn): (i64, i64) =
+        sqlx::query_as("SELECT bytes, turn FROM device_usage WHERE device = 1")
+            .fetch_one(store.database().pool())
+            .await
+            .unwrap();
+    let (bytes,): (i64,) =
+        sqlx::query_as("SELECT CAST(length(envelopes) AS BIGINT) FROM payloads WHERE id = 1")
+            .fetch_one(store.database().pool())
+            .await
+            .unwrap();
+    assert_eq!(counted, bytes + 64);
+    assert!(turn > 90, "{turn}");
+}
+
+pub(super) async fn clock_ahead(scratch: Scratch) {
+    const DAY: u64 = 86_400;
+    let store = &scratch.store;
+    let quotas = Quotas {
+        bytes_per_day: 700,
+        ..quotas(2)
+    };
+    let mut device = TestDevice::new(1);
+    scratch.clock.set(9_000 * DAY);
+    let refused = loop {
+        let head = device.head();
+        let next = [candidate(device.checked(1), head)];
+        let decisions = store.accept(&next, &quotas).await.unwrap();
+        if !is_accepted(&decisions[0]) {
+            break next;
+        }
+    };
+    // The clock is set right, and what is told to wait is enough.
+    scratch.clock.set(30 * DAY);
+    let decisions = store.accept(&refused, &quotas).await.unwrap();
+    let Ok(Acceptance::OverQuota(Code::DeviceBytesUsed, Some(wait))) = &decisions[0] else {
+        panic!("{decisions:?}")
+    };
+    scratch.clock.advance(wait.as_secs() + 1);
+    let decisions = store.accept(&refused, &quotas).await.unwrap();
     assert!(is_accepted(&decisions[0]), "{decisions:?}");
 }
 

@@ -105,7 +105,7 @@ impl Ledger for FakeChain {
     fn finalised(&self) -> Answer<'_, BlockRef> {
         Box::pin(async move {
             let state = self.present()?;
-            let block = state.blocks.last().unwrap();
+            let block = state.latest();
             Ok(BlockRef {
                 number: block.number,
                 hash: Hash(block.hash.0),
@@ -120,7 +120,8 @@ impl Ledger for FakeChain {
     fn block_hash(&self, number: u64) -> Answer<'_, Option<Hash>> {
         Box::pin(async move {
             let mut state = self.present()?;
-            let block = state.blocks.get(number as usize);
+            let has = number <= state.latest().number;
+            let block = state.blocks.get(number as usize).filter(|_| has);
             let hash = block.map(|block| Hash(block.hash.0));
             let loses_all = std::mem::take(&mut state.loses_all_next);
             drop(state);
