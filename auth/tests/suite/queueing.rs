@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use mhealth_api::{Another, DeviceStatus, EnrolmentCode};
+use mhealth_api::{Another, DeviceStatus, EnrolmentCode, Hash};
 use mhealth_auth::codes::NewCode;
 use mhealth_auth::store::{Admin, Redemption, Store};
 use mhealth_chain_client::ChainClient;
@@ -45,14 +45,15 @@ async fn with_finality<T>(node: &JsonRpc, what: impl Future<Output = T>) -> T {
 }
 
 /// So many phones redeem codes that a clerk made for them.
-async fn redeem(setting: &Setting, store: &Store) {
+async fn redeem(setting: &Setting, store: &Store, chain: [u8; 32]) {
+    let chain = Hash(chain);
     let clerk = Admin {
         name: "clerk".into(),
         scopes: Scopes::all(),
     };
     let now = setting.clock.now();
     for number in 0..PHONES {
-        let code = EnrolmentCode::new(&rand::random(), None);
+        let code = EnrolmentCode::new(&rand::random(), &chain, None);
         let new = NewCode {
             participant: format!("P-{number}"),
             participant_key: None,
@@ -85,7 +86,7 @@ async fn a_phone_is_suspended_however_many_others_enrol(mut setting: Setting) {
     // From here on nothing becomes final, so each enrolment that is begun keeps its place.
     let database = Database::open(&setting.database_url.parse().unwrap()).await;
     let store = Store::open(database.unwrap()).await.unwrap();
-    redeem(&setting, &store).await;
+    redeem(&setting, &store, chain.genesis_hash().0).await;
     let request = setting
         .http
         .post(format!("{url}/v1/admin/devices/{device}/suspend"))

@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use frame_support::{traits::Get, weights::Weight};
-use pallet_session::{weights::SubstrateWeight, SessionManager, WeightInfo as _};
+use pallet_session::{weights::SubstrateWeight, SessionManager};
 use sp_runtime::{traits::Convert, Saturating};
 use sp_staking::SessionIndex;
 
