@@ -20,7 +20,7 @@ use anyhow::{bail, Context};
 use mhealth_chain_client::{new_private, sync_folder};
 
 use self::postgres::run_tool;
-use crate::database::files_of;
+use crate::database::{files_of, LONG_PATIENCE};
 use crate::{
     identity, Clock, Database, DatabaseUrl, SetupFault, StoreError, SystemClock, WriteTransaction,
 };
@@ -144,7 +144,7 @@ pub async fn restore(
             Ok(made)
         }
         None => {
-            let database = Database::open(url).await?;
+            let database = Database::open(url).await?.with_patience(LONG_PATIENCE);
             if postgres::has_tables(&database).await? {
                 return Err(SetupFault::DatabaseExists(url.to_string()).into());
             }

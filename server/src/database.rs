@@ -2,6 +2,7 @@
 
 //! One SQL layer for SQLite and PostgreSQL.
 
+mod patience;
 mod url;
 
 use std::path::{Path, PathBuf};
@@ -12,8 +13,11 @@ use anyhow::Context;
 use mhealth_chain_client::{check_private, open_private};
 use sqlx::any::{install_default_drivers, AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrationType, Migrator};
-use sqlx::{Any, AnyPool, ConnectOptions, Connection, Executor, SqlStr, Transaction};
+use sqlx::{ConnectOptions, Connection, Executor, SqlStr};
 
+pub(crate) use self::patience::LONG_PATIENCE;
+use self::patience::{silence, PATIENCE};
+pub use self::patience::{DatabasePool, WithinTransaction, WriteTransaction};
 pub(crate) use self::url::has_password;
 pub use self::url::DatabaseUrl;
 use self::url::Kind;
@@ -58,16 +62,13 @@ const SHARED: &[Migration] = &[Migration {
 /// Migrations of a program are counted from here, so that both lists can grow.
 const OWN_VERSIONS: i64 = 1_000;
 
-/// A transaction that may write. See [`Database::begin`].
-pub type WriteTransaction = Transaction<'static, Any>;
-
 /// A database of either kind. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Database {
     kind: Kind,
-    pool: AnyPool,
+    pool: DatabasePool,
     /// For [`with_reserve`](crate::with_reserve).
-    reserve: AnyPool,
+    reserve: DatabasePool,
 }
 
 impl Database {
@@ -105,7 +106,7 @@ impl Database {
         })
     }
 
-    async fn connect(url: &DatabaseUrl, most: u32, least: u32) -> anyhow::Result<AnyPool> {
+    async fn connect(url: &DatabaseUrl, most: u32, least: u32) -> anyhow::Result<DatabasePool> {
         install_default_drivers();
         let settings = match url.kind() {
             Kind::Sqlite => SQLITE_SETTINGS,
@@ -113,7 +114,7 @@ impl Database {
         };
         url.check_protected()?;
         let options = AnyConnectOptions::from_str(url.text())?.disable_statement_logging();
-        AnyPoolOptions::new()
+        let pool = AnyPoolOptions::new()
             .max_connections(most)
             .min_connections(least)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -121,7 +122,10 @@ impl Database {
             // have been restarted; a file has not, and to ask is to wait until another thread has had its turn of the processor.
             .test_before_acquire(url.is_postgres())
             .after_connect(move |connection, _| {
-                Box::pin(async move { connection.execute(settings).await.map(drop) })
+                Box::pin(async move {
+                    let set = tokio::time::timeout(PATIENCE, connection.execute(settings));
+                    set.await.unwrap_or_else(|_| Err(silence())).map(drop)
+                })
             })
             // A commit or a rollback that failed, as on a full disk, leaves a connection that believes to be within a
             // transaction. Every further transaction on it would fail.
@@ -131,12 +135,37 @@ impl Database {
             })
             .connect_with(options)
             .await
-            .with_context(|| format!("cannot open the database {url}"))
+            .with_context(|| format!("cannot open the database {url}"))?;
+        let patience = url.is_postgres().then_some(PATIENCE);
+        Ok(DatabasePool::new(pool, patience))
+    }
+
+    /// The same, and an answer of PostgreSQL is waited for so long instead of half a minute.
+    pub fn with_patience(self, longest: Duration) -> Self {
+        Self {
+            kind: self.kind,
+            pool: self.pool.patient(longest),
+            reserve: self.reserve.patient(longest),
+        }
+    }
+
+    /// The same PostgreSQL database with so many connections beside the others, for whoever must not wait for those. SQLite, which
+    /// has one writer, stays as it is.
+    pub fn beside(&self, connections: u32) -> Self {
+        if !self.is_postgres() {
+            return self.clone();
+        }
+        let pool = self.pool.beside(connections);
+        Self {
+            kind: self.kind,
+            reserve: pool.clone(),
+            pool,
+        }
     }
 
     /// Brings the schema up to date, with the tables that every server has and those of these migrations. Fails when the
     /// database was written by a newer version of the program or its migrations differ from this program's. Several
-    /// processes may do so at the same time.
+    /// processes may do so at the same time. However long it takes, it is waited for.
     pub async fn migrate(&self, migrations: &[Migration]) -> anyhow::Result<()> {
         let own = migrations.iter().map(|step| Migration {
             version: OWN_VERSIONS + step.version,
@@ -157,14 +186,14 @@ impl Database {
         });
         let migrator = Migrator::with_migrations(steps.collect());
         migrator
-            .run(&self.pool)
+            .run(self.pool.unbounded())
             .await
             .context("the database's schema does not fit this program")
     }
 
     /// For reading, and for single statements that write. Within [`with_reserve`](crate::with_reserve) these are the
     /// connections that are kept back.
-    pub fn pool(&self) -> &AnyPool {
+    pub fn pool(&self) -> &DatabasePool {
         match reserve::is_open() {
             true => &self.reserve,
             false => &self.pool,
@@ -174,10 +203,7 @@ impl Database {
     /// Begins a transaction that may write. On SQLite it takes the write lock at once, because a transaction that reads
     /// first and wants to write then fails when another has written in between.
     pub async fn begin(&self) -> Result<WriteTransaction, sqlx::Error> {
-        match self.kind {
-            Kind::Sqlite => self.pool().begin_with("BEGIN IMMEDIATE").await,
-            Kind::Postgres => self.pool().begin().await,
-        }
+        self.pool().begin().await
     }
 
     /// Whether it is PostgreSQL, where several processes can share one database.
@@ -202,8 +228,8 @@ impl Database {
 
     /// Closes all connections.
     pub async fn close(&self) {
-        self.pool.close().await;
-        self.reserve.close().await;
+        self.pool.unbounded().close().await;
+        self.reserve.unbounded().close().await;
     }
 }
 

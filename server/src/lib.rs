@@ -106,7 +106,9 @@ pub use base_address::{BaseAddress, NoBaseAddress};
 pub use body::{BodyShare, Json};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use config::{read_options, read_options_from, LIST_DELIMITER};
-pub use database::{Database, DatabaseUrl, Migration, WriteTransaction};
+pub use database::{
+    Database, DatabasePool, DatabaseUrl, Migration, WithinTransaction, WriteTransaction,
+};
 pub use error::ApiError;
 pub use extract::{Bearer, Path, Peer, Query};
 pub use failures::{FailureOptions, Failures};

@@ -4,6 +4,7 @@
 
 use sqlx::{AssertSqlSafe, Row};
 
+use crate::database::LONG_PATIENCE;
 use crate::{Database, StoreError};
 
 impl Database {
@@ -28,7 +29,8 @@ impl Database {
     pub async fn scrub(&self, table: &'static str) -> Result<bool, StoreError> {
         if self.is_postgres() {
             let statement = AssertSqlSafe(format!("VACUUM FULL {table}"));
-            return match sqlx::query(statement).execute(self.pool()).await {
+            let pool = self.pool().patient(LONG_PATIENCE);
+            return match sqlx::query(statement).execute(&pool).await {
                 Ok(_) => Ok(true),
                 Err(sqlx::Error::Database(error)) => {
                     // 55P03: another held the table for longer than this connection waits for a lock.
@@ -52,7 +54,8 @@ impl Database {
     pub async fn give_room(&self, table: &'static str) -> Result<(), StoreError> {
         if self.is_postgres() {
             let statement = AssertSqlSafe(format!("VACUUM {table}"));
-            sqlx::query(statement).execute(self.pool()).await?;
+            let pool = self.pool().patient(LONG_PATIENCE);
+            sqlx::query(statement).execute(&pool).await?;
         }
         Ok(())
     }

@@ -13,7 +13,8 @@ use crate::process::signal_to;
 /// How long a session is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(5);
-const WAITING: &str = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' LIMIT 1";
+const WAITING: &str =
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 /// A session of PostgreSQL that does nothing more. It goes on when this is dropped.
 pub struct Silenced(u32);
@@ -21,9 +22,15 @@ pub struct Silenced(u32);
 impl Silenced {
     /// Waits until a session of this database waits for a lock, and silences it there.
     pub fn where_it_waits(server: &Postgres, database: &str) -> Result<Self> {
+        Self::in_statement(server, database, "")
+    }
+
+    /// The same for a session whose statement has these words.
+    pub fn in_statement(server: &Postgres, database: &str, words: &str) -> Result<Self> {
+        let waiting = format!("{WAITING} AND query LIKE '%{words}%' LIMIT 1");
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Ok(process) = server.query(database, WAITING)?.parse() {
+            if let Ok(process) = server.query(database, &waiting)?.parse() {
                 signal_to(process, "STOP")?;
                 return Ok(Self(process));
             }

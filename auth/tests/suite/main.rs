@@ -15,5 +15,6 @@ mod outages;
 mod processes;
 mod queueing;
 mod reserve;
+mod silence;
 mod support;
 mod tokens;

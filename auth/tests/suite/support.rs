@@ -62,7 +62,7 @@ pub struct Setting {
     pub directory: TempDir,
     _turn: MutexGuard<'static, ()>,
     _node: Arc<Node>,
-    postgres: Option<Arc<Postgres>>,
+    pub postgres: Option<Arc<Postgres>>,
 }
 
 /// A server in this process.

@@ -3,6 +3,8 @@
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::DeviceId;
 use mhealth_api::{Hash, SignatureBytes};
+use mhealth_testing::postgres::Postgres;
+use mhealth_testing::silence::Silenced;
 
 use super::*;
 use crate::outbox::tests::chain::FakeChain;
@@ -58,7 +60,11 @@ fn a_rule_of_retention_is_a_study_and_days() {
 
 /// A relay with a run that is registered, whose machine and whose chain say that it is second 1,000,000.
 async fn with_one_registered() -> (Scratch, FakeChain, DeviceId) {
-    let (scratch, chain) = (Scratch::new().await, FakeChain::new());
+    registered_on(Scratch::new().await).await
+}
+
+async fn registered_on(scratch: Scratch) -> (Scratch, FakeChain, DeviceId) {
+    let chain = FakeChain::new();
     chain.set_time(1_000_000);
     let mut device = TestDevice::new(1);
     let run = candidate(device.checked(3), device.genesis());
@@ -195,4 +201,35 @@ async fn a_study_has_one_rule_of_retention() {
     let longer = Retention { days: 20, ..RULE };
     let refused = with(&[RULE, other, longer]).unwrap_err().to_string();
     assert!(refused.contains("study 0"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_erases_goes_on_after_a_database_fell_silent() {
+    let server = Postgres::start().expect("PostgreSQL is installed, as by scripts/setup");
+    let url = server.new_database().unwrap();
+    let scratch = Scratch::at(url, tempfile::tempdir().unwrap()).await;
+    let (mut scratch, chain, device) = registered_on(scratch).await;
+    // Less than a lock is waited for.
+    let other = scratch.other().await;
+    scratch.store = scratch.store.with_patience(Duration::from_secs(5));
+    let erasing = erasing(&scratch, &chain, &[]);
+    let ordered = order(&chain, device, &SigningKey::from_bytes(&[1; 32]));
+    scratch.store.order_erasure(&ordered, "eva").await.unwrap();
+    // It waits for those who store, and before it may write nothing answers any more.
+    let mut holder = other.database().begin().await.unwrap();
+    sqlx::query("UPDATE relay SET turn = turn WHERE id = 1")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let passing = erasing.clone();
+    let passed = tokio::spawn(async move { passing.pass(&mut Rounds::default()).await });
+    let silenced = Silenced::in_statement(&server, "test_0", "UPDATE relay").unwrap();
+    holder.rollback().await.unwrap();
+    let passed = tokio::time::timeout(Duration::from_secs(60), passed).await;
+    passed.expect("it goes on").unwrap();
+    let kept = async || scratch.store.erased(&[device]).await.unwrap().kept;
+    assert_eq!(kept().await, 3);
+    drop(silenced);
+    erasing.pass(&mut Rounds::default()).await;
+    assert_eq!(kept().await, 0);
 }

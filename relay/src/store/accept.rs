@@ -69,15 +69,7 @@ impl Store {
         candidates: &[Candidate],
         quotas: &Quotas,
     ) -> Result<Vec<Decision>, StoreError> {
-        self.in_time(self.accept_all(candidates, quotas)).await
-    }
-
-    async fn accept_all(
-        &self,
-        candidates: &[Candidate],
-        quotas: &Quotas,
-    ) -> Result<Vec<Decision>, StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.own.begin().await?;
         // First of all.
         let before = lock(&mut transaction, candidates.len()).await?;
         let now = self.clock.now_millis();

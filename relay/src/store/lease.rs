@@ -15,29 +15,22 @@ impl Store {
         holder: &str,
         duration: Duration,
     ) -> Result<Option<Lease>, StoreError> {
-        self.in_time(Lease::take(&self.database, holder, duration))
-            .await
+        Lease::take(&self.own, holder, duration).await
     }
 
     /// Gives the lease back, so that another process need not wait.
     pub async fn give_lease_back(&self, lease: Lease) -> Result<(), StoreError> {
-        self.in_time(lease.give_back(&self.database)).await
+        lease.give_back(&self.own).await
     }
 
     /// Prolongs the lease.
     pub async fn renew_lease(&self, lease: Lease) -> Result<(), StoreError> {
-        self.in_time(async {
-            let mut transaction = self.begin().await?;
-            self.hold(&mut transaction, lease).await?;
-            transaction.commit().await?;
-            Ok(())
-        })
-        .await
+        lease.renew(&self.own).await
     }
 
     /// Fails if another process holds the lease by now.
     pub async fn check_lease(&self, lease: Lease) -> Result<(), StoreError> {
-        self.in_time(lease.check(&self.database)).await
+        lease.check(&self.own).await
     }
 
     /// Makes sure that the lease is held until this transaction ends, and prolongs it. First in every transaction of its

@@ -7,8 +7,7 @@
 //! [`Store::settle`] writes down what a finalised block did, together with the number of that block. The latter two begin
 //! with the lease, so a process that lost it can no longer write, and every change of a run's state names the state and
 //! the batch that it starts from. What is erased ([`Store::erase`]) takes the same lock as what is stored, so nothing is stored
-//! of a device once its erasure was ordered. Whoever stores, leads or counts waits for the database for a while and no longer, and
-//! never says that something is written before the database did.
+//! of a device once its erasure was ordered. Whoever stores, leads or counts has connections of its own: nobody keeps it waiting.
 
 mod accept;
 mod audit;
@@ -18,7 +17,6 @@ mod history;
 mod lease;
 mod outbox;
 mod owner;
-mod patience;
 mod position;
 mod queue;
 mod quotas;
@@ -41,7 +39,6 @@ use mhealth_api::{Hash, RunStatus};
 use mhealth_server::{identity, Database, Migration, SharedClock};
 pub use mhealth_server::{Lease, StoreError};
 
-use patience::Patience;
 use rows::{hash, signed, STATUS_COLUMNS};
 
 const MIGRATIONS: &[Migration] = &[Migration {
@@ -52,25 +49,38 @@ const MIGRATIONS: &[Migration] = &[Migration {
 }];
 
 const CHAIN: &str = "chain";
+/// Connections of what the relay does by itself: one for whoever stores, for whoever leads, and for whoever counts.
+const OWN_CONNECTIONS: u32 = 3;
 
 /// The relay's database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     database: Database,
+    /// For what the relay does by itself.
+    own: Database,
     clock: SharedClock,
-    patience: Patience,
 }
 
 impl Store {
     /// Brings the schema up to date.
     pub async fn open(database: Database, clock: SharedClock) -> anyhow::Result<Self> {
         database.migrate(MIGRATIONS).await?;
-        let patience = Patience::with(&database);
+        let own = database.beside(OWN_CONNECTIONS);
         Ok(Self {
             database,
+            own,
             clock,
-            patience,
         })
+    }
+
+    /// The same, with less patience.
+    #[cfg(test)]
+    pub(crate) fn with_patience(self, longest: std::time::Duration) -> Self {
+        Self {
+            database: self.database.with_patience(longest),
+            own: self.own.with_patience(longest),
+            clock: self.clock,
+        }
     }
 
     /// The database itself.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use hashchain::{DeviceId, LinkHash, Run};
 use mhealth_api::Hash;
 use mhealth_server::WriteTransaction;
-use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::rows::{self, hash, signed, unsigned, DEAD, LIVE, PENDING, SUBMITTED};
@@ -79,11 +78,10 @@ impl Store {
         let sql = format!(
             "SELECT {RUN_REF}, previous, signature, entries_bytes FROM runs WHERE state = {PENDING} ORDER BY turn, id LIMIT $1"
         );
-        let rows = self.in_time(async {
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(i64::from(limit));
-            Ok(query.fetch_all(&self.own()).await?)
-        });
-        let rows: Vec<AnyRow> = rows.await?;
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(i64::from(limit))
+            .fetch_all(self.own.pool())
+            .await?;
         let pending = rows.iter().map(|row| {
             let run = run_ref(row)?;
             let entries: Vec<u8> = row.try_get("entries_bytes")?;
@@ -108,47 +106,44 @@ impl Store {
         batch: NewBatch,
         runs: Vec<RunRef>,
     ) -> Result<Option<LiveBatch>, StoreError> {
-        self.in_time(async {
-            let mut transaction = self.begin().await?;
-            self.hold(&mut transaction, lease).await?;
-            let id = next_batch(&mut transaction, batch.nonce).await?;
-            let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
-            let sql = format!(
-                "UPDATE runs SET state = {SUBMITTED}, batch = $1 WHERE state = {PENDING} AND id IN ({})",
-                list(&ids)
-            );
-            let marked = sqlx::query(AssertSqlSafe(sql))
-                .persistent(false)
-                .bind(id)
-                .execute(&mut *transaction)
-                .await?;
-            if marked.rows_affected() != ids.len() as u64 {
-                transaction.rollback().await?;
-                return Ok(None);
-            }
-            let id_bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_be_bytes()).collect();
-            sqlx::query(
-                "INSERT INTO batches (id, hash, nonce, death, bytes, runs, created_at, state) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-            )
+        let mut transaction = self.own.begin().await?;
+        self.hold(&mut transaction, lease).await?;
+        let id = next_batch(&mut transaction, batch.nonce).await?;
+        let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+        let sql = format!(
+            "UPDATE runs SET state = {SUBMITTED}, batch = $1 WHERE state = {PENDING} AND id IN ({})",
+            list(&ids)
+        );
+        let marked = sqlx::query(AssertSqlSafe(sql))
+            .persistent(false)
             .bind(id)
-            .bind(batch.hash.0.to_vec())
-            .bind(signed(batch.nonce))
-            .bind(signed(batch.death))
-            .bind(batch.bytes.to_vec())
-            .bind(id_bytes)
-            .bind(signed(self.clock.now_millis()))
-            .bind(LIVE)
             .execute(&mut *transaction)
             .await?;
-            transaction.commit().await?;
-            Ok(Some(LiveBatch {
-                id,
-                transaction: batch,
-                runs,
-            }))
-        })
-        .await
+        if marked.rows_affected() != ids.len() as u64 {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
+        let id_bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_be_bytes()).collect();
+        sqlx::query(
+            "INSERT INTO batches (id, hash, nonce, death, bytes, runs, created_at, state) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(id)
+        .bind(batch.hash.0.to_vec())
+        .bind(signed(batch.nonce))
+        .bind(signed(batch.death))
+        .bind(batch.bytes.to_vec())
+        .bind(id_bytes)
+        .bind(signed(self.clock.now_millis()))
+        .bind(LIVE)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(Some(LiveBatch {
+            id,
+            transaction: batch,
+            runs,
+        }))
     }
 
     /// Every transaction that may still get into a block, by nonce.
@@ -156,7 +151,9 @@ impl Store {
         let sql = format!(
             "SELECT id, hash, nonce, death, bytes, runs FROM batches WHERE state = {LIVE} ORDER BY nonce"
         );
-        let rows = self.rows(sql).await?;
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .fetch_all(self.own.pool())
+            .await?;
         let mut batches = Vec::with_capacity(rows.len());
         for row in &rows {
             let bytes: Vec<u8> = row.try_get("bytes")?;
@@ -180,46 +177,34 @@ impl Store {
 
     /// The nonce after all that were spent here for the account, however long ago that was; none if none was.
     pub async fn next_nonce(&self) -> Result<Option<u64>, StoreError> {
-        let next = self.in_time(async {
-            let query = sqlx::query_as("SELECT next_nonce FROM sending WHERE id = 1");
-            let (next,): (Option<i64>,) = query.fetch_one(&self.own()).await?;
-            Ok(next)
-        });
-        let next: Option<i64> = next.await?;
+        let (next,): (Option<i64>,) = sqlx::query_as("SELECT next_nonce FROM sending WHERE id = 1")
+            .fetch_one(self.own.pool())
+            .await?;
         next.map(unsigned).transpose()
     }
 
     /// Gives a transaction up that cannot get into a block any more; its runs wait again.
     pub async fn discard(&self, lease: Lease, batch: i64) -> Result<(), StoreError> {
-        self.in_time(async {
-            let mut transaction = self.begin().await?;
-            self.hold(&mut transaction, lease).await?;
-            sqlx::query("UPDATE batches SET state = $1 WHERE id = $2 AND state = $3")
-                .bind(DEAD)
-                .bind(batch)
-                .bind(LIVE)
-                .execute(&mut *transaction)
-                .await?;
-            release(&mut transaction, batch).await?;
-            transaction.commit().await?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// What a statement finds that is made for this one time.
-    async fn rows(&self, sql: String) -> Result<Vec<AnyRow>, StoreError> {
-        self.in_time(async {
-            let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-            Ok(query.fetch_all(&self.own()).await?)
-        })
-        .await
+        let mut transaction = self.own.begin().await?;
+        self.hold(&mut transaction, lease).await?;
+        sqlx::query("UPDATE batches SET state = $1 WHERE id = $2 AND state = $3")
+            .bind(DEAD)
+            .bind(batch)
+            .bind(LIVE)
+            .execute(&mut *transaction)
+            .await?;
+        release(&mut transaction, batch).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// In the order of the ids given.
     async fn run_refs(&self, ids: &[i64]) -> Result<Vec<RunRef>, StoreError> {
         let sql = format!("SELECT {RUN_REF} FROM runs WHERE id IN ({})", list(ids));
-        let rows = self.rows(sql).await?;
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .persistent(false)
+            .fetch_all(self.own.pool())
+            .await?;
         let runs: Result<Vec<_>, _> = rows.iter().map(run_ref).collect();
         let mut runs = runs?;
         // Ids are few and the order matters: the chain names refused runs by their place.
@@ -259,7 +244,7 @@ pub(super) async fn release(
     Ok(())
 }
 
-fn run_ref(row: &AnyRow) -> Result<RunRef, StoreError> {
+fn run_ref(row: &sqlx::any::AnyRow) -> Result<RunRef, StoreError> {
     Ok(RunRef {
         id: row.try_get("id")?,
         device: unsigned(row.try_get("device")?)?,

@@ -14,13 +14,10 @@ pub(super) const ACCOUNT: &str = "account";
 impl Store {
     /// The account that the database is bound to; none if it is new.
     pub async fn account(&self) -> Result<Option<[u8; 32]>, StoreError> {
-        self.in_time(async {
-            let account = identity::claimed(&self.database, ACCOUNT).await?;
-            let account = account.map(|account| account.parse::<Hash>()).transpose();
-            let account = account.map_err(|_| StoreError::Corrupt("an account"))?;
-            Ok(account.map(|account| account.0))
-        })
-        .await
+        let account = identity::claimed(&self.own, ACCOUNT).await?;
+        let account = account.map(|account| account.parse::<Hash>()).transpose();
+        let account = account.map_err(|_| StoreError::Corrupt("an account"))?;
+        Ok(account.map(|account| account.0))
     }
 
     /// The studies that there are runs of.
@@ -36,26 +33,23 @@ impl Store {
     /// Binds the database to the account that took the place of the one before. False, and nothing is changed, while a
     /// transaction of the former account may still get into a block: its nonces are not those of the new one.
     pub async fn hand_over(&self, lease: Lease, to: &[u8; 32]) -> Result<bool, StoreError> {
-        self.in_time(async {
-            let mut transaction = self.begin().await?;
-            self.hold(&mut transaction, lease).await?;
-            let (live,): (i64,) = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-                "SELECT COUNT(*) FROM batches WHERE state = {LIVE}"
-            )))
-            .fetch_one(&mut *transaction)
+        let mut transaction = self.own.begin().await?;
+        self.hold(&mut transaction, lease).await?;
+        let (live,): (i64,) = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "SELECT COUNT(*) FROM batches WHERE state = {LIVE}"
+        )))
+        .fetch_one(&mut *transaction)
+        .await?;
+        if live > 0 {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        identity::hand_over(&mut transaction, ACCOUNT, Hash(*to).to_string()).await?;
+        // Nothing was spent for the new one.
+        sqlx::query("UPDATE sending SET next_nonce = NULL WHERE id = 1")
+            .execute(&mut *transaction)
             .await?;
-            if live > 0 {
-                transaction.rollback().await?;
-                return Ok(false);
-            }
-            identity::hand_over(&mut transaction, ACCOUNT, Hash(*to).to_string()).await?;
-            // Nothing was spent for the new one.
-            sqlx::query("UPDATE sending SET next_nonce = NULL WHERE id = 1")
-                .execute(&mut *transaction)
-                .await?;
-            transaction.commit().await?;
-            Ok(true)
-        })
-        .await
+        transaction.commit().await?;
+        Ok(true)
     }
 }

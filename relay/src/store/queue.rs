@@ -23,35 +23,32 @@ pub struct Queue {
 impl Store {
     /// Counts what is on its way.
     pub async fn queue(&self) -> Result<Queue, StoreError> {
-        self.in_time(async {
-            let open = format!(
-                "SELECT COUNT(*), CAST(COALESCE(SUM(entries), 0) AS BIGINT), MIN(received_at) FROM runs \
-                 WHERE state < {FINALISED}"
-            );
-            let (own, open) = (self.own(), sqlx::query_as(AssertSqlSafe(open)));
-            let (runs, entries, oldest): (i64, i64, Option<i64>) = open.fetch_one(&own).await?;
-            let live = format!("SELECT COUNT(*) FROM batches WHERE state = {LIVE}");
-            let (batches,): (i64,) = sqlx::query_as(AssertSqlSafe(live)).fetch_one(&own).await?;
-            Ok(Queue {
-                runs: unsigned(runs)?,
-                entries: unsigned(entries)?,
-                oldest: oldest.map(unsigned).transpose()?,
-                batches: unsigned(batches)?,
-            })
+        let open = format!(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(entries), 0) AS BIGINT), MIN(received_at) FROM runs \
+             WHERE state < {FINALISED}"
+        );
+        let (runs, entries, oldest): (i64, i64, Option<i64>) = sqlx::query_as(AssertSqlSafe(open))
+            .fetch_one(self.own.pool())
+            .await?;
+        let live = format!("SELECT COUNT(*) FROM batches WHERE state = {LIVE}");
+        let (batches,): (i64,) = sqlx::query_as(AssertSqlSafe(live))
+            .fetch_one(self.own.pool())
+            .await?;
+        Ok(Queue {
+            runs: unsigned(runs)?,
+            entries: unsigned(entries)?,
+            oldest: oldest.map(unsigned).transpose()?,
+            batches: unsigned(batches)?,
         })
-        .await
     }
 
     /// How many devices sent something new after a moment (milliseconds since 1970). Reads a row of each device.
     pub async fn devices_heard_of(&self, since: u64) -> Result<u64, StoreError> {
-        self.in_time(async {
-            let (devices,): (i64,) =
-                sqlx::query_as("SELECT COUNT(*) FROM device_usage WHERE day_at > $1")
-                    .bind(signed(since))
-                    .fetch_one(&self.own())
-                    .await?;
-            unsigned(devices)
-        })
-        .await
+        let (devices,): (i64,) =
+            sqlx::query_as("SELECT COUNT(*) FROM device_usage WHERE day_at > $1")
+                .bind(signed(since))
+                .fetch_one(self.own.pool())
+                .await?;
+        unsigned(devices)
     }
 }

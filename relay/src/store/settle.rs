@@ -50,33 +50,26 @@ pub struct Settlement {
 impl Store {
     /// The latest block that was worked off; none on a new database.
     pub async fn followed(&self) -> Result<Option<BlockRef>, StoreError> {
-        let latest = self.in_time(async {
-            let sql = "SELECT number, hash FROM followed ORDER BY number DESC LIMIT 1";
-            let query = sqlx::query_as(sql);
-            let row: Option<(i64, Vec<u8>)> = query.fetch_optional(&self.own()).await?;
-            Ok(row)
-        });
-        let latest: Option<(i64, Vec<u8>)> = latest.await?;
-        latest
-            .map(|(number, bytes)| {
-                Ok(BlockRef {
-                    number: unsigned(number)?,
-                    hash: hash(bytes)?,
-                })
+        let row: Option<(i64, Vec<u8>)> =
+            sqlx::query_as("SELECT number, hash FROM followed ORDER BY number DESC LIMIT 1")
+                .fetch_optional(self.own.pool())
+                .await?;
+        row.map(|(number, bytes)| {
+            Ok(BlockRef {
+                number: unsigned(number)?,
+                hash: hash(bytes)?,
             })
-            .transpose()
+        })
+        .transpose()
     }
 
     /// The hash of a block that was worked off, if it is remembered.
     pub async fn followed_at(&self, number: u64) -> Result<Option<Hash>, StoreError> {
-        let known = self.in_time(async {
-            let query = sqlx::query_as("SELECT hash FROM followed WHERE number = $1");
-            let query = query.bind(signed(number));
-            let row: Option<(Vec<u8>,)> = query.fetch_optional(&self.own()).await?;
-            Ok(row)
-        });
-        let known: Option<(Vec<u8>,)> = known.await?;
-        known.map(|(bytes,)| hash(bytes)).transpose()
+        let row: Option<(Vec<u8>,)> = sqlx::query_as("SELECT hash FROM followed WHERE number = $1")
+            .bind(signed(number))
+            .fetch_optional(self.own.pool())
+            .await?;
+        row.map(|(bytes,)| hash(bytes)).transpose()
     }
 
     /// Writes down, in one transaction, that a block was worked off and what it did.
@@ -86,80 +79,74 @@ impl Store {
         block: BlockRef,
         settlements: &[Settlement],
     ) -> Result<(), StoreError> {
-        self.in_time(async {
-            let mut transaction = self.begin().await?;
-            self.hold(&mut transaction, lease).await?;
-            for settlement in settlements {
-                let settled = sqlx::query(
-                    "UPDATE batches SET state = $1, block_number = $2 WHERE id = $3 AND state = $4",
-                )
+        let mut transaction = self.own.begin().await?;
+        self.hold(&mut transaction, lease).await?;
+        for settlement in settlements {
+            let settled = sqlx::query(
+                "UPDATE batches SET state = $1, block_number = $2 WHERE id = $3 AND state = $4",
+            )
+            .bind(SETTLED)
+            .bind(signed(block.number))
+            .bind(settlement.batch)
+            .bind(LIVE)
+            .execute(&mut *transaction)
+            .await?;
+            if settled.rows_affected() == 1 {
+                settle_batch(&mut transaction, block, settlement).await?;
+            }
+        }
+        sqlx::query("INSERT INTO followed (number, hash) VALUES ($1, $2) ON CONFLICT (number) DO UPDATE SET hash = excluded.hash")
+            .bind(signed(block.number))
+            .bind(block.hash.0.to_vec())
+            .execute(&mut *transaction)
+            .await?;
+        if let Some(horizon) = block.number.checked_sub(REMEMBERED) {
+            sqlx::query("DELETE FROM followed WHERE number < $1")
+                .bind(signed(horizon))
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query("DELETE FROM batches WHERE state = $1 AND block_number < $2")
                 .bind(SETTLED)
-                .bind(signed(block.number))
-                .bind(settlement.batch)
-                .bind(LIVE)
+                .bind(signed(horizon))
                 .execute(&mut *transaction)
                 .await?;
-                if settled.rows_affected() == 1 {
-                    settle_batch(&mut transaction, block, settlement).await?;
-                }
-            }
-            sqlx::query("INSERT INTO followed (number, hash) VALUES ($1, $2) ON CONFLICT (number) DO UPDATE SET hash = excluded.hash")
-                .bind(signed(block.number))
-                .bind(block.hash.0.to_vec())
+            sqlx::query("DELETE FROM batches WHERE state = $1 AND death < $2")
+                .bind(rows::DEAD)
+                .bind(signed(horizon))
                 .execute(&mut *transaction)
                 .await?;
-            if let Some(horizon) = block.number.checked_sub(REMEMBERED) {
-                sqlx::query("DELETE FROM followed WHERE number < $1")
-                    .bind(signed(horizon))
-                    .execute(&mut *transaction)
-                    .await?;
-                sqlx::query("DELETE FROM batches WHERE state = $1 AND block_number < $2")
-                    .bind(SETTLED)
-                    .bind(signed(horizon))
-                    .execute(&mut *transaction)
-                    .await?;
-                sqlx::query("DELETE FROM batches WHERE state = $1 AND death < $2")
-                    .bind(rows::DEAD)
-                    .bind(signed(horizon))
-                    .execute(&mut *transaction)
-                    .await?;
-            }
-            transaction.commit().await?;
-            Ok(())
-        })
-        .await
+        }
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// Forgets what blocks after this one did, because the node has lost them: their batches are live again, with the
     /// same bytes, and their runs on their way.
     pub async fn roll_back(&self, lease: Lease, to: u64) -> Result<(), StoreError> {
-        self.in_time(async {
-            let mut transaction = self.begin().await?;
-            self.hold(&mut transaction, lease).await?;
-            sqlx::query(
-                "UPDATE runs SET state = $1, block_number = NULL, block_hash = NULL, extrinsic_index = NULL, reason = NULL, \
-                 settled_at = NULL \
-                 WHERE state > $1 AND batch IN (SELECT id FROM batches WHERE state = $2 AND block_number > $3)",
-            )
-            .bind(SUBMITTED)
+        let mut transaction = self.own.begin().await?;
+        self.hold(&mut transaction, lease).await?;
+        sqlx::query(
+            "UPDATE runs SET state = $1, block_number = NULL, block_hash = NULL, extrinsic_index = NULL, reason = NULL, \
+             settled_at = NULL \
+             WHERE state > $1 AND batch IN (SELECT id FROM batches WHERE state = $2 AND block_number > $3)",
+        )
+        .bind(SUBMITTED)
+        .bind(SETTLED)
+        .bind(signed(to))
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query("UPDATE batches SET state = $1, block_number = NULL WHERE state = $2 AND block_number > $3")
+            .bind(LIVE)
             .bind(SETTLED)
             .bind(signed(to))
             .execute(&mut *transaction)
             .await?;
-            sqlx::query("UPDATE batches SET state = $1, block_number = NULL WHERE state = $2 AND block_number > $3")
-                .bind(LIVE)
-                .bind(SETTLED)
-                .bind(signed(to))
-                .execute(&mut *transaction)
-                .await?;
-            sqlx::query("DELETE FROM followed WHERE number > $1")
-                .bind(signed(to))
-                .execute(&mut *transaction)
-                .await?;
-            transaction.commit().await?;
-            Ok(())
-        })
-        .await
+        sqlx::query("DELETE FROM followed WHERE number > $1")
+            .bind(signed(to))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// Whether entries of this device before a sequence are still on their way to the chain from here.
@@ -168,18 +155,15 @@ impl Store {
         device: DeviceId,
         sequence: u64,
     ) -> Result<bool, StoreError> {
-        self.in_time(async {
-            let row: Option<(i64,)> = sqlx::query_as(
-                "SELECT id FROM runs WHERE device = $1 AND sequence < $2 AND state < $3 LIMIT 1",
-            )
-            .bind(i64::from(device))
-            .bind(signed(sequence))
-            .bind(FINALISED)
-            .fetch_optional(&self.own())
-            .await?;
-            Ok(row.is_some())
-        })
-        .await
+        let row: Option<(i64,)> = sqlx::query_as(
+            "SELECT id FROM runs WHERE device = $1 AND sequence < $2 AND state < $3 LIMIT 1",
+        )
+        .bind(i64::from(device))
+        .bind(signed(sequence))
+        .bind(FINALISED)
+        .fetch_optional(self.own.pool())
+        .await?;
+        Ok(row.is_some())
     }
 }
 

@@ -9,6 +9,7 @@ mod erasing;
 mod ownership;
 mod settling;
 mod sharing;
+mod silence;
 
 use std::sync::Arc;
 use std::time::Duration;

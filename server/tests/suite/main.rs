@@ -14,6 +14,7 @@ mod parts;
 mod proxies;
 mod reserve;
 mod serving;
+mod silence;
 mod stores;
 mod support;
 mod tls;
