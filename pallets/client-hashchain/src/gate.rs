@@ -36,12 +36,3 @@ impl Brought {
         }
     }
 }
-
-/// For mocks: every call stands at the top, and nobody keeps accounts.
-impl Gate for () {
-    fn at_top_level() -> bool {
-        true
-    }
-
-    fn note(_: Brought) {}
-}
