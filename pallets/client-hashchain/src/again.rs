@@ -9,6 +9,9 @@
 //!
 //! Each account has a part of its own, so that a relay which replays takes nothing from the others: of the parts that the study
 //! has, it can use up one. It counts in entries, because two relays may bring the same entries in runs of other lengths.
+//!
+//! A run may begin with registered entries and go on with new ones. Then only the new ones are registered, and the others are
+//! brought again: one new entry a run would otherwise hide 255 that are not.
 
 use crate::{Config, EntriesBrought, EntriesBroughtAgain};
 use pallet_studies::StudyId;
@@ -21,11 +24,11 @@ pub(crate) const COPIES: u64 = 8;
 /// it did not bring before is not saved up.
 const BEHIND: u64 = 4 * 1024 * 1024;
 
-/// Runs that were registered before.
+/// Entries that were registered before.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Known {
     pub(crate) entries: u64,
-    /// Bytes of the runs in a block.
+    /// Their share of the bytes of their runs in a block.
     pub(crate) bytes: u32,
 }
 

@@ -11,7 +11,7 @@ use crate::{
     conflicts,
     pages::WorkingPages,
     run_checks::{run_checks, GROUP, LINK, SIGNED},
-    size::{bytes_of, Done},
+    size::{bytes_of, share_of, Done},
     walk::Walk,
     BatchSize, Brought, Config, DeviceByKey, DeviceHead, DeviceId, DeviceStatus, EntryIndex, Error,
     Event, FirstIndexOfBlock, Gate, JournalEntry, Pallet, RefusalReason, Run, RunView, Runs,
@@ -184,7 +184,7 @@ impl<T: Config> Batch<T> {
         let shut = shut(rules, head.status);
         match (compare(&mut self.walk, run, last, &head, links), shut) {
             (Relation::Recorded, _) => {
-                self.count_known(run, head.study);
+                self.count_known(run, run.entries.len(), head.study);
                 Ok(Outcome::AlreadyRecorded)
             }
             (Relation::Diverges(divergence), _) => {
@@ -196,15 +196,18 @@ impl<T: Config> Batch<T> {
             (Relation::Follows { known }, None) => self
                 .check_signature(place, run, last_link, rules)
                 .and_then(|()| self.take_room(run, known, &head))
-                .map(|()| self.append(run, links, known, head)),
+                .map(|()| {
+                    self.count_known(run, known, head.study);
+                    self.append(run, links, known, head)
+                }),
         }
     }
 
-    /// Counts a run that was registered before.
-    fn count_known(&mut self, run: RunView<'_>, study: StudyId) {
+    /// Counts so many entries of a run that were registered before.
+    fn count_known(&mut self, run: RunView<'_>, known: usize, study: StudyId) {
         if let Some(Some(rules)) = self.rules.get_mut(&study) {
-            rules.known.entries += run.entries.len() as u64;
-            rules.known.bytes += bytes_of(run);
+            rules.known.entries += known as u64;
+            rules.known.bytes += share_of(run, known);
         }
     }
 
@@ -373,7 +376,7 @@ impl<T: Config> Batch<T> {
         })
     }
 
-    /// Writes what has changed, and says how many bytes of the runs were registered before and are replayed.
+    /// Writes what has changed, and says how many bytes of known entries are replayed.
     fn write(self) -> u32 {
         for (study, rules) in &self.rules {
             if let Some(rules) = rules.filter(|rules| rules.entries > 0) {
@@ -463,7 +466,7 @@ impl<T: Config> Pallet<T> {
                 first_index,
                 entries,
             }) => {
-                brought.recorded = bytes_of(run);
+                brought.add(run, entries);
                 Event::RunRecorded {
                     device: run.device,
                     length: head.length,
@@ -473,7 +476,7 @@ impl<T: Config> Pallet<T> {
                 }
             }
             Ok(Outcome::AlreadyRecorded) => {
-                brought.known = bytes_of(run);
+                brought.add(run, 0);
                 already_recorded(run)
             }
             Err(reason) => {
@@ -498,13 +501,13 @@ impl<T: Config> Pallet<T> {
         batch.check_together(size, &runs, &links);
         for (position, (run, links)) in (0u32..).zip(with_links(&runs, &links)) {
             match batch.register(position as usize, run, links) {
-                Ok(Outcome::Recorded { .. }) => {
+                Ok(Outcome::Recorded { entries, .. }) => {
                     recorded += 1;
-                    brought.recorded += bytes_of(run);
+                    brought.add(run, entries);
                 }
                 Ok(Outcome::AlreadyRecorded) => {
                     known += 1;
-                    brought.known += bytes_of(run);
+                    brought.add(run, 0);
                     Self::deposit_event(already_recorded(run));
                 }
                 Err(reason) => {

@@ -2,6 +2,11 @@
 
 //! What the pallet asks and tells about the transaction around a call.
 
+use crate::{
+    size::{bytes_of, share_of},
+    RunView,
+};
+
 /// The transaction around a call that brings runs.
 pub trait Gate {
     /// Whether the call stands at the top of its extrinsic; asked once a call.
@@ -13,7 +18,7 @@ pub trait Gate {
     fn note(outcome: Brought);
 }
 
-/// What became of the runs of a call, in bytes of the runs.
+/// What became of the runs of a call, in bytes of the runs. Of a run that overlaps what is registered, each entry has its share.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Brought {
     /// Registered now.
@@ -27,6 +32,13 @@ pub struct Brought {
 }
 
 impl Brought {
+    /// Adds a run that was not refused: so many entries at its end were registered now, and those before them had been.
+    pub(crate) fn add(&mut self, run: RunView<'_>, new: u32) {
+        let known = share_of(run, run.entries.len().saturating_sub(new as usize));
+        self.known += known;
+        self.recorded += bytes_of(run).saturating_sub(known);
+    }
+
     /// The same, when so many of the known bytes are beyond the account's part.
     pub(crate) fn with_replayed(self, replayed: u32) -> Self {
         Self {
@@ -35,13 +47,4 @@ impl Brought {
             ..self
         }
     }
-}
-
-/// For mocks: every call stands at the top, and nobody keeps accounts.
-impl Gate for () {
-    fn at_top_level() -> bool {
-        true
-    }
-
-    fn note(_: Brought) {}
 }

@@ -2,7 +2,10 @@
 
 //! A chain of three pallets on which the tests run, and phones that make real entries for it.
 
-use crate::{self as pallet_client_hashchain, types::*, Event, HostSha256, LastTrusted, Pallet};
+use crate::{
+    self as pallet_client_hashchain, types::*, Brought, Event, Gate, HostSha256, LastTrusted,
+    Pallet,
+};
 use codec::Encode;
 use frame_support::{
     assert_ok, derive_impl, parameter_types,
@@ -88,6 +91,19 @@ parameter_types! {
     pub static DatabaseWeight: RuntimeDbWeight = RuntimeDbWeight { read: 0, write: 0 };
     pub static ByteWeight: Weight = Weight::from_parts(1_000, 0);
     pub static PageByteWeight: Weight = Weight::from_parts(100, 0);
+    /// What the last call told of its runs.
+    pub static Told: Brought = Brought::default();
+}
+
+/// Every call stands at the top.
+impl Gate for Told {
+    fn at_top_level() -> bool {
+        true
+    }
+
+    fn note(brought: Brought) {
+        Self::set(brought);
+    }
 }
 
 impl pallet_client_hashchain::Config for Test {
@@ -96,7 +112,7 @@ impl pallet_client_hashchain::Config for Test {
     type MaxEscrowLength = ConstU32<128>;
     type MaxConflicts = ConstU32<4>;
     type MaxUnsignedConflicts = ConstU32<2>;
-    type Gate = ();
+    type Gate = Told;
     type MaxStatusChanges = ConstU32<MAX_STATUS_CHANGES>;
     type StatusWindow = ConstU32<STATUS_WINDOW>;
     type WalkBudget = WalkBudget;

@@ -32,6 +32,13 @@ pub(crate) fn bytes_of(run: RunView<'_>) -> u32 {
     count(numbers + 32 + run.entries.len() * (32 + 32) + signature)
 }
 
+/// Bytes of so many entries of a run, as their share of it, rounded down.
+pub(crate) fn share_of(run: RunView<'_>, entries: usize) -> u32 {
+    let bytes = u64::from(bytes_of(run)) * entries as u64;
+    let share = bytes.checked_div(run.entries.len() as u64).unwrap_or(0);
+    u32::try_from(share).unwrap_or(u32::MAX)
+}
+
 fn count(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }

@@ -9,6 +9,7 @@ mod erasures;
 mod forks;
 mod journal;
 mod laws;
+mod overlaps;
 mod pages;
 mod quota;
 mod retirement;

@@ -2,6 +2,7 @@
 
 //! What a study has registered is brought again: by a phone's second relay, or for ever.
 
+use codec::Encode;
 use frame_support::assert_ok;
 use hashchain::{DataDigest, LinkHash, Tag};
 use pallet_admission::{Lane, Rules, Uses, TOO_MUCH_REFUSED};
@@ -14,29 +15,38 @@ use crate::{
     admission::Admitted, testing::development, ClientHashchain, Runtime, RuntimeOrigin, Studies,
 };
 
-/// The next run of a phone, signed: as long as one can be. The phone of this seed is the device before.
-fn run_of_phone(seed: u8) -> Run {
-    let device = DeviceId::from(seed - 1);
-    let head = ClientHashchain::head_of(device).expect("it is enrolled");
+/// The run of a phone that has so many entries after this link, which is that of this sequence; signed. The phone of this seed is
+/// the device before, and each of its entries is like the others.
+fn run_after(seed: u8, sequence: u64, previous: H256, entries: u32) -> Run {
     let entry = RunEntry {
         digest: H256::repeat_byte(seed),
         tag: H256::repeat_byte(1),
     };
-    let entries = vec![entry; MAX_RUN_LENGTH as usize];
+    let entries = vec![entry; entries as usize];
     let (digest, tag) = (DataDigest(entry.digest.0), Tag(entry.tag.0));
-    let last = (head.length + 1..)
+    let last = (sequence + 1..)
         .take(entries.len())
-        .fold(LinkHash(head.hash.0), |previous, sequence| {
+        .fold(LinkHash(previous.0), |previous, sequence| {
             hashchain::link::<HostSha256>(sequence, &previous, &digest, &tag)
         });
     let signature = pair(seed).sign(&hashchain::head_message(&last));
     Run {
-        device,
-        sequence: head.length + 1,
-        previous: head.hash,
+        device: DeviceId::from(seed - 1),
+        sequence: sequence + 1,
+        previous,
         entries: entries.try_into().expect("a run may be that long"),
         signature: Some(signature.0),
     }
+}
+
+/// The run of the same length that begins an entry later than this one.
+fn one_entry_on(run: &Run) -> Run {
+    let first = run.entries[0];
+    let (digest, tag) = (DataDigest(first.digest.0), Tag(first.tag.0));
+    let previous = LinkHash(run.previous.0);
+    let link = hashchain::link::<HostSha256>(run.sequence, &previous, &digest, &tag);
+    let seed = u8::try_from(run.device + 1).expect("phones of the tests are few");
+    run_after(seed, run.sequence, H256(link.0), run.entries.len() as u32)
 }
 
 fn enrol_all(phones: u8) {
@@ -45,9 +55,18 @@ fn enrol_all(phones: u8) {
     }
 }
 
-/// The next run of each of so many phones.
+/// The next run of each of so many phones, with so many entries.
+fn short_runs_of(phones: u8, entries: u32) -> Vec<Run> {
+    let next = |seed: u8| {
+        let head = ClientHashchain::head_of(DeviceId::from(seed - 1)).expect("it is enrolled");
+        run_after(seed, head.length, head.hash, entries)
+    };
+    (1..=phones).map(next).collect()
+}
+
+/// The next run of each of so many phones, as long as one can be.
 fn runs_of(phones: u8) -> Vec<Run> {
-    (1..=phones).map(run_of_phone).collect()
+    short_runs_of(phones, MAX_RUN_LENGTH)
 }
 
 /// Brings these runs in the next transaction.
@@ -107,6 +126,69 @@ fn a_relay_that_replays_is_stopped_and_others_of_its_study_are_not() {
 
         bring(&honest, &runs_of(PHONES));
         assert_eq!(debt(&honest), 0);
+    });
+}
+
+#[test]
+fn a_relay_that_replays_before_a_new_entry_is_stopped() {
+    development().execute_with(|| {
+        const PHONES: u8 = 100;
+        enrol_all(PHONES);
+        let relay = Sender::from(Dave);
+        let mut runs = runs_of(PHONES);
+        bring(&relay, &runs);
+        assert_eq!(debt(&relay), 0);
+
+        // 255 entries of each are known, and one is new: it pays off what itself is.
+        runs = runs.iter().map(one_entry_on).collect();
+        bring(&relay, &runs);
+        let bytes = runs[0].encoded_size() as u32;
+        let known = bytes * (MAX_RUN_LENGTH - 1) / MAX_RUN_LENGTH;
+        let owed = u32::from(PHONES) * (known - (bytes - known));
+        assert_eq!(debt(&relay), owed);
+
+        let limits = Admitted::limits(Lane::Relay);
+        let mut blocks = 0;
+        loop {
+            next_block();
+            runs = runs.iter().map(one_entry_on).collect();
+            if pool(relay.next(batch(runs.clone()))).is_err() {
+                break;
+            }
+            bring(&relay, &runs);
+            blocks += 1;
+            assert!(blocks < 100, "nobody stopped it");
+        }
+        let next = relay.next(batch(runs));
+        assert_eq!(pool(next), Err(refused(TOO_MUCH_REFUSED)));
+        assert!(
+            blocks <= limits.debt / owed + 2,
+            "{blocks} blocks of {owed} bytes"
+        );
+    });
+}
+
+#[test]
+fn relays_of_phones_that_come_again_with_more_owe_nothing() {
+    development().execute_with(|| {
+        const PHONES: u8 = 20;
+        enrol_all(PHONES);
+        let (first, second) = (Sender::from(Dave), Sender::from(Eve));
+        for _ in 0..30 {
+            // Ten entries came to the first one, and the second one gets five more with them.
+            let (some, more) = (short_runs_of(PHONES, 10), short_runs_of(PHONES, 15));
+            bring(&first, &some);
+            bring(&second, &more);
+            assert_eq!((debt(&first), debt(&second)), (0, 0));
+            next_block();
+
+            // What was not answered comes to the same one, and more with it.
+            let (some, more) = (short_runs_of(PHONES, 4), short_runs_of(PHONES, 12));
+            bring(&first, &some);
+            bring(&first, &more);
+            assert_eq!(debt(&first), 0);
+            next_block();
+        }
     });
 }
 

@@ -113,7 +113,10 @@ pub(super) fn compare_outcome(act: &Act, chain: Result<(), &str>, model: &Outcom
         let length = bytes_of(run) as u32;
         match verdict {
             Verdict::Recorded { known } => {
-                bytes.recorded += length;
+                // Each of its entries has its share.
+                let of_known = length * *known as u32 / run.entries.len() as u32;
+                bytes.known += of_known;
+                bytes.recorded += length - of_known;
                 new += run.entries.len() - known;
             }
             Verdict::Known => {
