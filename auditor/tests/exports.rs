@@ -20,6 +20,7 @@ use mhealth_testing::node::Launch;
 use mhealth_testing::phone::record;
 use serde_json::{json, Value};
 
+use support::audits::{account, audit, command, export, found, relay, trial, STUDY};
 use support::Trial;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -240,7 +240,7 @@ fn waiting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
         return;
     }
     let mut held = held_runs(facts, sighting).peekable();
-    if held.peek().is_some() && held.all(|(store, run)| !may_bring(case, store, run)) {
+    if held.peek().is_some() && held.all(|(store, run)| !may_bring(case, sighting, store, run)) {
         // Who took their role away had a say in it, too.
         judged.grounds = vec![Ground::RefusedByChain];
         judged.uncovered = vec![refused(Refusal::NotARelayOfThisStudy)];
@@ -249,10 +249,21 @@ fn waiting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
     }
 }
 
-/// Whether what somebody holds may still get to the chain through them: not if they signed for it as a relay, and are none any more.
-fn may_bring(case: &Case, store: &RelayStore, run: &HeldRun) -> bool {
+/// Whether what somebody holds may still get to the chain through them: not if they signed for it as a relay, and are none any more; or
+/// were none when they brought it, and then it is refused until the phone sends it once more.
+fn may_bring(case: &Case, sighting: &Sighting, store: &RelayStore, run: &HeldRun) -> bool {
     let signer = store.signer(run);
-    signer.is_none_or(|signer| case.appointed.contains(&signer))
+    signer.is_none_or(|signer| {
+        case.appointed.contains(&signer) && !was_turned_away(case, sighting, signer)
+    })
+}
+
+/// Whether an account brought an entry while it was no relay of the study. That excuses this account alone.
+fn was_turned_away(case: &Case, sighting: &Sighting, account: [u8; 32]) -> bool {
+    let mut brought = sighting.brought.iter().map(|index| &case.brought[*index]);
+    brought.any(|run| {
+        run.submitter == account && run.fate.refused() == Some(&Refusal::NotARelayOfThisStudy)
+    })
 }
 
 /// Whether a relay, which is one still, signed that it holds a run since a block that is long before that of the audit, and nobody has
@@ -261,7 +272,7 @@ fn is_withheld(case: &Case, sighting: &Sighting, store: &RelayStore, run: &HeldR
     let since = [run.signed_at, run.held_since];
     let since = since.into_iter().flatten().min();
     store.signer(run).is_some()
-        && may_bring(case, store, run)
+        && may_bring(case, sighting, store, run)
         && brought_by_relays(case, sighting).next().is_none()
         && case.blocks_complete
         && since.is_some_and(|since| since.saturating_add(case.patience) < case.block)

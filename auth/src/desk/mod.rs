@@ -135,14 +135,15 @@ impl Desk {
 
     /// Starts whatever is pending and not under way, and has a place. Orders for one device are done one after the other.
     async fn take_up(&mut self, lease: Lease) -> Result<(), StoreError> {
-        let mut pending = 0;
+        // Also while there is no place.
+        let pending = self.app.store.count_pending_orders().await?;
+        self.app.metrics.orders_pending.set(pending);
         for (by, places) in [(By::Staff, UNDER_WAY), (By::Devices, ENROLMENTS)] {
             if self.busy.len() >= usize::from(places) {
                 return Ok(());
             }
             // Those under way are pending, too.
             let orders = self.app.store.pending_orders(by, UNDER_WAY.into()).await?;
-            pending += orders.len();
             for order in orders {
                 let is_free = |(id, device): &(u64, Option<DeviceId>)| {
                     *id != order.id && (device.is_none() || *device != order.device)
@@ -153,7 +154,6 @@ impl Desk {
                 }
             }
         }
-        self.app.metrics.orders_pending.set(pending as i64);
         Ok(())
     }
 

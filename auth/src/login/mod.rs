@@ -12,6 +12,8 @@ mod options;
 mod pending;
 mod provider;
 
+use std::time::Duration;
+
 use anyhow::{bail, Context};
 use axum::http::{header, HeaderMap, HeaderValue};
 use hashchain::StudyId;
@@ -19,6 +21,7 @@ use mhealth_api::Code;
 use mhealth_server::scopes::{Duties, Studies};
 use mhealth_server::{ApiError, BaseAddress, Scopes, SecretText};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 pub use options::{Grant, LoginOptions};
 
@@ -33,6 +36,11 @@ pub const COOKIE: &str = "mhealth-login";
 pub const CALLBACK: &str = "/v1/admin/callback";
 /// How long a person has for the provider's pages, in seconds.
 const PATIENCE: u64 = 600;
+
+/// Of addresses from which much came that the provider did not take, so many logins are finished at a time.
+const AT_A_TIME: usize = 4;
+/// How long one of these waits for its turn.
+const LONGEST_TURN: Duration = Duration::from_secs(10);
 
 /// Whoever logged in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +72,7 @@ pub struct Login {
     seal: Seal,
     grants: Vec<Grant>,
     lifetime: u64,
+    turns: Semaphore,
     /// Whether browsers reach the server by TLS.
     secure: bool,
 }
@@ -103,6 +112,7 @@ impl Login {
             seal: Seal::new(secret),
             grants: options.oidc_grants.clone(),
             lifetime: options.session_lifetime,
+            turns: Semaphore::new(AT_A_TIME),
             secure,
         }))
     }
@@ -150,9 +160,18 @@ impl Login {
         Ok(Returned { code, begun })
     }
 
-    /// Who it is, as the provider says; `login_failed` when something does not hold.
-    pub async fn finish(&self, returned: Returned) -> Result<Person, ApiError> {
+    /// Who it is, as the provider says; `login_failed` when something does not hold. From an address that failed often, a person
+    /// may come all the same, and only takes turns with whoever fails there; `login_unavailable` when too many wait.
+    pub async fn finish(&self, returned: Returned, takes_turns: bool) -> Result<Person, ApiError> {
         let Returned { code, begun } = returned;
+        let _turn = match takes_turns {
+            true => {
+                let turn = tokio::time::timeout(LONGEST_TURN, self.turns.acquire()).await;
+                let turn = turn.map_err(|_| ApiError::from(Code::LoginUnavailable))?;
+                Some(turn.map_err(ApiError::internal)?)
+            }
+            false => None,
+        };
         self.provider.finish(code, begun).await
     }
 

@@ -2,6 +2,8 @@
 
 //! How staff log in by the provider of their house, and out again.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::{header, HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,6 +16,9 @@ use utoipa_axum::routes;
 use super::access::{is_session, Holder, NotKnown};
 use super::Shared;
 use crate::login::{cookie, Coming, Login, COOKIE};
+
+/// How much later an address gets its answer that failed often.
+const LATE: Duration = Duration::from_secs(1);
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -83,13 +88,17 @@ async fn callback(
     // Any page can send any browser here. What did not begin here costs nothing, and nobody waits for it.
     let returned = login.returned(coming, cookie(&headers, COOKIE), shared.app.now())?;
     let failures = &shared.app.failed_logins;
-    failures.admit(peer)?;
-    let person = match login.finish(returned).await {
+    // Whom the provider takes is let in, whatever others did at the same address: a hospital has one.
+    let is_slow = failures.admit(peer).is_err();
+    let person = match login.finish(returned, is_slow).await {
         Ok(person) => person,
         Err(error) => {
             if error.problem().known_code() == Some(Code::LoginFailed) {
                 // Counted with wrong credentials, and answered in its own words. Whoever has a session does not wait for it.
                 let _ = failures.failed(peer, "login");
+                if is_slow {
+                    tokio::time::sleep(LATE).await;
+                }
             }
             return Err(error);
         }

@@ -129,6 +129,15 @@ impl Store {
         orders.collect()
     }
 
+    /// How many orders are pending, those under way among them.
+    pub async fn count_pending_orders(&self) -> Result<i64, StoreError> {
+        let (pending,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM orders WHERE state = $1")
+            .bind(PENDING)
+            .fetch_one(self.database.pool())
+            .await?;
+        Ok(pending)
+    }
+
     /// Forgets the orders to let devices work again that are pending, within a transaction that logs it.
     pub(super) async fn forget_resumptions(
         &self,

@@ -23,6 +23,7 @@ on_both_databases! {
     a_token_that_does_not_hold_lets_nobody_in
     a_login_is_finished_once_by_the_browser_that_began_it
     a_provider_that_is_away_or_has_new_keys_is_told_apart
+    invented_codes_at_the_same_address_keep_nobody_out
     one_administrator_ends_the_sessions_of_another
     whoever_logs_out_is_told_where_the_provider_logs_out
 }
@@ -316,6 +317,35 @@ async fn a_provider_that_is_away_or_has_new_keys_is_told_apart(setting: Setting)
         assert_eq!(code_of(answer).await, Code::LoginFailed);
         assert!(Instant::now() < deadline, "the keys are never read again");
     }
+}
+
+async fn invented_codes_at_the_same_address_keep_nobody_out(setting: Setting) {
+    let provider = LoginProvider::reserve().unwrap();
+    let options = [
+        format!("--oidc-issuer={}", provider.issuer()),
+        format!("--oidc-client-id={}", CLIENT.0),
+        format!("--oidc-client-secret={}", CLIENT.1),
+        "--wrong-credentials=0".into(),
+    ];
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let setting = setting.restart(&[GRANTS, &options].concat()).await;
+    let mut house = House { setting, provider };
+    house.start_provider();
+    let mut browser = Browser::default();
+    for _ in 0..6 {
+        let mut callback = house.until_callback(&mut browser, "carol").await;
+        let pairs: HashMap<_, _> = callback.query_pairs().into_owned().collect();
+        callback
+            .query_pairs_mut()
+            .clear()
+            .append_pair("state", &pairs["state"])
+            .append_pair("code", "invented");
+        let refused = browser.get(callback).await;
+        assert_eq!(code_of(refused).await, Code::LoginFailed);
+    }
+    // A nurse comes on duty at the very address, and has no session yet.
+    let alice = house.session("alice").await;
+    assert_eq!(house.issue(&alice.credential).await.status(), 201);
 }
 
 async fn one_administrator_ends_the_sessions_of_another(setting: Setting) {

@@ -107,6 +107,17 @@ async fn a_phone_is_suspended_however_many_others_enrol(mut setting: Setting) {
         );
         seal(&hand, false).await;
     }
+    // Those that wait are counted while no place is free, however many they are: nothing was final.
+    let waiting = format!("mhealth_auth_orders_pending {}", PHONES + 1);
+    loop {
+        let told = setting.http.get(format!("{url}/metrics")).send().await;
+        let told = told.unwrap().text().await.unwrap();
+        if told.lines().any(|line| line == waiting) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{told}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let suspended = with_finality(&hand, suspending).await;
     assert_eq!(suspended.unwrap().unwrap().status(), 200);
 }

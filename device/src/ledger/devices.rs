@@ -115,6 +115,13 @@ impl<S: PhoneStore> Ledger<S> {
         Ok(redeemed.is_some_and(|redeemed| redeemed == code.hash()))
     }
 
+    /// Whether a device was made for another code than this one, which was entered later. That stays true when the phone is
+    /// interrupted.
+    pub(crate) fn is_for_another(&self, id: LocalId, code: &EnrolmentCode) -> Result<bool, Error> {
+        let made_for: Option<[u8; 32]> = self.opened.read(&stored::made_for(id))?;
+        Ok(made_for.is_some_and(|made_for| made_for != code.hash()))
+    }
+
     /// What is left of the devices before the present one.
     pub(crate) fn left_behind(&self) -> Result<LeftBehind, Error> {
         let present = self.current()?;
@@ -181,13 +188,20 @@ impl<S: PhoneStore> Ledger<S> {
         };
         self.opened.put(stored::fixed(id), &fixed)?;
         self.opened.put(stored::state(id), &state)?;
+        let made_for = candidate.code.hash();
+        self.opened.put(stored::made_for(id), &made_for)?;
         self.set_recipient(id, candidate.recipient)?;
         self.keep_code(id, candidate.code, candidate.authentication)?;
         Ok(id)
     }
 
     fn erase(&self, id: LocalId) -> Result<(), Error> {
-        for key in [stored::fixed(id), stored::state(id), stored::exported(id)] {
+        for key in [
+            stored::fixed(id),
+            stored::state(id),
+            stored::made_for(id),
+            stored::exported(id),
+        ] {
             self.opened.store.delete(&key).map_err(failed)?;
         }
         Ok(())

@@ -13,6 +13,7 @@
 //! | `d` device | [`Fixed`]: what a device is made with; its seed encrypted |
 //! | `s` device | [`State`]: what changes; ratchet key and code encrypted |
 //! | `c` device | hash of the code by which a device was enrolled, as its server keeps it |
+//! | `k` device | hash of the code that a device was made for |
 //! | `x` device | how many of a device's entries were taken out for an auditor |
 //! | `e` device sequence | [`Line`]: an entry without its data |
 //! | `v` device sequence | its envelope |
@@ -138,6 +139,10 @@ pub(super) fn state(id: LocalId) -> Vec<u8> {
 
 pub(super) fn redeemed(id: LocalId) -> Vec<u8> {
     device(b'c', id)
+}
+
+pub(super) fn made_for(id: LocalId) -> Vec<u8> {
+    device(b'k', id)
 }
 
 pub(super) fn exported(id: LocalId) -> Vec<u8> {

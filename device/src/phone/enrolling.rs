@@ -46,14 +46,10 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             self.expect_own_chain(&ledger)?;
         }
         let present = self.present(address)?;
-        let mut is_another = true;
         match &present {
             Present::Enrolled(number) if self.has_redeemed(code)? => return Ok(*number),
-            Present::Begun(kept, at) if kept == code => {
-                if at.is(address.as_str()) {
-                    return self.redeem(at, code, false, false, ends).await;
-                }
-                is_another = false;
+            Present::Begun(kept, at) if kept == code && at.is(address.as_str()) => {
+                return self.redeem(at, code, false, ends).await;
             }
             _ => {}
         }
@@ -78,7 +74,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             }
         }
         let is_new = self.make_ready(&found, code, address, true)?;
-        self.redeem(address, code, is_new, is_another, ends).await
+        self.redeem(address, code, is_new, ends).await
     }
 
     /// What a code is for, as its server says. Refused if that is on another chain than the app is for.
@@ -95,13 +91,12 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
     }
 
     /// Redeems the code that the present device has kept, with that device, or with a new one if it cannot be enrolled any more.
-    /// `is_another`: a person has entered it just now, instead of the one that the device had.
+    /// If that is another code than the device was made for, a person entered it instead.
     pub(super) async fn redeem(
         &self,
         address: &Address,
         code: &EnrolmentCode,
         mut is_new: bool,
-        is_another: bool,
         ends: &Moment,
     ) -> Result<DeviceId, SyncError> {
         loop {
@@ -127,6 +122,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
                     let found = self.code_terms(address, code).await?;
                     // Nothing is awaited from here on: what is sealed meanwhile counts.
                     let device = ledger.device(id)?;
+                    let is_another = ledger.is_for_another(id, code)?;
                     let is_given_up = is_another && device.number.is_none();
                     if device.length > 0 && !is_given_up {
                         return Err(refusal.into());

@@ -279,7 +279,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             return Ok(Standing::Frozen(known.unwrap_or(reason)));
         }
         if let (false, Some(code)) = (ledger.device(id)?.proved, ledger.code(id)?) {
-            self.redeem(&address, &code, false, false, ends).await?;
+            self.redeem(&address, &code, false, ends).await?;
         }
         // It may be another device by now.
         let ledger = self.ledger().ok_or(Error::NotEnrolled)?;

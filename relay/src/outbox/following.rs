@@ -24,10 +24,8 @@ impl Leader<'_> {
             return Ok(finalised);
         };
         if finalised.number < latest.number {
-            let known = store.followed_at(finalised.number).await?;
-            // It may only lag, perhaps by more than is remembered. When it has caught up, the next block tells whether it is the
-            // same history.
-            if known.is_none_or(|known| known == finalised.hash) {
+            // It may only lag, by however much. When it has caught up, the next block tells whether it is the same history.
+            if !self.shows_another(finalised.number).await? {
                 return Ok(latest);
             }
         }
@@ -46,23 +44,33 @@ impl Leader<'_> {
         Ok(common)
     }
 
-    /// The latest block up to a number that the node has as it was followed. If it has none of those that are
-    /// remembered, the one before them, as the node has it.
+    /// Whether the node, which has come this far, has another block in the place of the latest one up to there that is remembered.
+    pub(super) async fn shows_another(&self, number: u64) -> Result<bool, OutboxError> {
+        let Some(known) = self.outbox.store.followed_up_to(number).await? else {
+            return Ok(false);
+        };
+        let hash = self.outbox.ledger.block_hash(known.number).await?;
+        Ok(hash.is_some_and(|hash| hash != known.hash))
+    }
+
+    /// The latest block up to a number that is remembered and that the node has as it was followed. If it has none of those, the
+    /// one before them, as the node has it.
     async fn latest_common(&self, mut number: u64) -> Result<BlockRef, OutboxError> {
         loop {
-            let hash = self.outbox.ledger.block_hash(number).await?;
-            let hash = hash.ok_or(LedgerError::NoBlock(number))?;
-            let known = self.outbox.store.followed_at(number).await?;
+            let known = self.outbox.store.followed_up_to(number).await?;
+            let at = known.map_or(number, |known| known.number);
+            let hash = self.outbox.ledger.block_hash(at).await?;
+            let hash = hash.ok_or(LedgerError::NoBlock(at))?;
             if known.is_none() {
                 tracing::error!(
                     number,
                     "the node's history is another one than was followed"
                 );
             }
-            if number == 0 || known.is_none_or(|known| known == hash) {
-                return Ok(BlockRef { number, hash });
+            if at == 0 || known.is_none_or(|known| known.hash == hash) {
+                return Ok(BlockRef { number: at, hash });
             }
-            number -= 1;
+            number = at - 1;
         }
     }
 

@@ -22,6 +22,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// So many blocks it may be behind the node for a moment and is still told of every change soon: half a minute.
 const NEAR: u64 = 15;
 
+/// How often it looks, while the node lacks blocks that were followed, whether it has others.
+const LOOK: Duration = Duration::from_secs(10);
+
 pub(super) type Blocks = BoxStream<'static, Result<FinalisedBlock, LedgerError>>;
 
 /// A transaction that may still get into a block.
@@ -194,6 +197,7 @@ impl<'a> Leader<'a> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut renewed_at = Instant::now();
+        let mut looked_at = Instant::now();
         loop {
             tokio::select! {
                 biased;
@@ -208,6 +212,13 @@ impl<'a> Leader<'a> {
                     if renewed_at.elapsed() > self.outbox.options.lease / 3 {
                         self.outbox.store.renew_lease(self.lease).await?;
                         renewed_at = Instant::now();
+                    }
+                    if self.is_ahead && looked_at.elapsed() > LOOK {
+                        looked_at = Instant::now();
+                        let number = self.outbox.ledger.finalised().await?.number;
+                        if self.shows_another(number).await? {
+                            return Err(OutboxError::Diverged);
+                        }
                     }
                     if self.winds_up {
                         self.take_over().await?;

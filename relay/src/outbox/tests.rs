@@ -165,6 +165,7 @@ on_both! {
     a_chain_that_began_anew_while_a_process_began_frees_no_nonce;
     a_node_that_is_away_delays_and_loses_nothing;
     a_node_that_is_far_behind_is_waited_for_and_nothing_is_taken_back;
+    a_chain_that_began_anew_long_ago_is_not_waited_for;
     a_copy_is_noticed_that_was_made_long_after_anything_was_sent;
     devices_are_remembered_for_long_only_while_the_latest_blocks_are_read;
     batches_keep_to_their_limits_and_to_the_order_of_runs;

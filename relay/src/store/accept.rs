@@ -198,6 +198,13 @@ impl<'a> Group<'a> {
             Ok(turn) => turn,
             Err((code, wait)) => return Ok(Ok(Acceptance::OverQuota(code, wait))),
         };
+        // What comes again is not to come after what follows it, which leads nowhere without it.
+        let first = checked.run.first_sequence;
+        let next = match is_known {
+            true => history::turn_after(transaction, device, first).await?,
+            false => None,
+        };
+        let turn = next.map_or(turn, |next| turn.min(next));
         if position == Position::Follows {
             let head = Head {
                 length: checked.last(),

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::quotas::Usage;
 use super::rows::{
-    self, hash, placeholders, signed, unsigned, CHUNK, PENDING, REFUSED, STATUS_COLUMNS,
+    self, hash, placeholders, signed, unsigned, CHUNK, FINALISED, PENDING, REFUSED, STATUS_COLUMNS,
     UNSIGNED_RIVAL,
 };
 use super::StoreError;
@@ -112,6 +112,23 @@ pub(super) async fn first_turn(
         .fetch_optional(&mut **transaction)
         .await?;
     row.map(|(turn,)| unsigned(turn)).transpose()
+}
+
+/// The first turn of a device's runs after a sequence that wait or are on their way; none if there are none.
+pub(super) async fn turn_after(
+    transaction: &mut WriteTransaction,
+    device: DeviceId,
+    sequence: u64,
+) -> Result<Option<u64>, StoreError> {
+    let (turn,): (Option<i64>,) = sqlx::query_as(
+        "SELECT MIN(turn) FROM runs WHERE device = $1 AND sequence > $2 AND state < $3",
+    )
+    .bind(i64::from(device))
+    .bind(signed(sequence))
+    .bind(FINALISED)
+    .fetch_one(&mut **transaction)
+    .await?;
+    turn.map(unsigned).transpose()
 }
 
 /// The link at a sequence in a run that is on its way or finalised; none if no such run is stored.

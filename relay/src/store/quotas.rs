@@ -10,7 +10,7 @@
 //! their order, and a newcomer comes right after the first ones of everybody. (Goyal, Vin, Cheng: Start-time fair queueing, 1996.)
 //!
 //! The clock never goes back. What comes back from a transaction keeps its turn and goes first; what was refused and is sent again
-//! is a newcomer. By a clock that stood at a turn of long ago, all that went to the chain since would count as waiting.
+//! is a newcomer, or goes with the first of its device's runs that follow it and wait. By a clock that stood at a turn of long ago, all that went to the chain since would count as waiting.
 //!
 //! How far a device's next turn is ahead of the clock is how many of its entries wait.
 

@@ -15,8 +15,8 @@ use super::rows::{
 };
 use super::{Lease, Store, StoreError};
 
-/// How many followed blocks are remembered, and what they settled. A node that loses more finalised blocks than these needs a
-/// person.
+/// How many followed blocks are remembered, and what they settled; of earlier ones one in so many, and as many of the very first. A
+/// node that loses more finalised blocks than these needs a person.
 const REMEMBERED: u64 = 512;
 
 /// What a block did to one run.
@@ -54,13 +54,7 @@ impl Store {
             sqlx::query_as("SELECT number, hash FROM followed ORDER BY number DESC LIMIT 1")
                 .fetch_optional(self.own.pool())
                 .await?;
-        row.map(|(number, bytes)| {
-            Ok(BlockRef {
-                number: unsigned(number)?,
-                hash: hash(bytes)?,
-            })
-        })
-        .transpose()
+        row.map(block_ref).transpose()
     }
 
     /// The hash of a block that was worked off, if it is remembered.
@@ -70,6 +64,17 @@ impl Store {
             .fetch_optional(self.own.pool())
             .await?;
         row.map(|(bytes,)| hash(bytes)).transpose()
+    }
+
+    /// The latest block up to this one that was worked off and is remembered.
+    pub async fn followed_up_to(&self, number: u64) -> Result<Option<BlockRef>, StoreError> {
+        let sql =
+            "SELECT number, hash FROM followed WHERE number <= $1 ORDER BY number DESC LIMIT 1";
+        let row: Option<(i64, Vec<u8>)> = sqlx::query_as(sql)
+            .bind(signed(number))
+            .fetch_optional(self.own.pool())
+            .await?;
+        row.map(block_ref).transpose()
     }
 
     /// Writes down, in one transaction, that a block was worked off and what it did.
@@ -101,10 +106,16 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         if let Some(horizon) = block.number.checked_sub(REMEMBERED) {
-            sqlx::query("DELETE FROM followed WHERE number < $1")
-                .bind(signed(horizon))
-                .execute(&mut *transaction)
-                .await?;
+            // Those before were forgotten when the horizon was there.
+            let from = horizon.saturating_sub(REMEMBERED).max(REMEMBERED);
+            sqlx::query(
+                "DELETE FROM followed WHERE number < $1 AND number >= $2 AND number % $3 <> 0",
+            )
+            .bind(signed(horizon))
+            .bind(signed(from))
+            .bind(signed(REMEMBERED))
+            .execute(&mut *transaction)
+            .await?;
             sqlx::query("DELETE FROM batches WHERE state = $1 AND block_number < $2")
                 .bind(SETTLED)
                 .bind(signed(horizon))
@@ -165,6 +176,13 @@ impl Store {
         .await?;
         Ok(row.is_some())
     }
+}
+
+fn block_ref((number, bytes): (i64, Vec<u8>)) -> Result<BlockRef, StoreError> {
+    Ok(BlockRef {
+        number: unsigned(number)?,
+        hash: hash(bytes)?,
+    })
 }
 
 async fn settle_batch(

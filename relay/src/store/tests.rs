@@ -111,6 +111,7 @@ on_both! {
     who_sent_much_long_ago_does_not_wait_for_it = sharing::past_turns;
     what_waits_of_a_device_has_a_bound_and_what_is_known_is_answered = sharing::queue_quota;
     what_waits_again_makes_nobody_wait = sharing::waiting_again;
+    what_is_sent_again_goes_before_what_follows_it = sharing::sent_again;
     what_is_kept_of_a_device_has_a_bound = sharing::byte_quotas;
     a_clock_that_was_ahead_is_forgotten_when_it_is_set_right = sharing::clock_ahead;
     a_device_that_is_not_heard_of_any_more_is_not_counted = sharing::heard_of;

@@ -106,6 +106,23 @@ fn what_the_chain_refuses_a_stranger_excuses_nobody_who_holds_it() {
 }
 
 #[test]
+fn a_relay_that_was_removed_for_an_hour_kept_nothing_back_that_it_brought_then() {
+    let (mut world, waits) = waiting();
+    let why = Refusal::NotARelayOfThisStudy;
+    brings(&mut world, DAVE, &waits, Fate::Refused(why.clone()));
+    let judgement = world.audit();
+    assert!(withholding(&judgement).is_empty(), "{judgement:?}");
+    assert_eq!(last(&judgement).grounds, [Ground::RefusedByChain]);
+    assert_eq!(last(&judgement).uncovered, [Uncovered::Refused { why }]);
+    assert_eq!(judgement.outcome(), Outcome::NotCovered, "{judgement:?}");
+
+    // It excuses nobody else who has it.
+    world.store(1, &waits, RunState::Pending);
+    world.stores[1].runs[0].signed_at = world.stores[0].runs[0].signed_at;
+    assert_eq!(withholding(&world.audit()), [[relay(EVE)]]);
+}
+
+#[test]
 fn what_no_phone_can_have_made_is_an_attempt_of_whoever_brought_it() {
     let mut world = World::new(true);
     let parcel = record(&mut world.phone, 2, "a night");

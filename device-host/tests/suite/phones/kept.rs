@@ -125,3 +125,32 @@ async fn a_device_that_nobody_proves_makes_room_for_another_code_and_keeps_its_n
     assert_eq!((status.sealed, status.left_behind), (0, 1));
     assert_eq!(phone.export_unenrolled().expect("read").len(), 1);
 }
+
+#[tokio::test]
+async fn a_phone_that_was_interrupted_as_it_took_another_code_goes_on_with_it() {
+    // After four requests the phone has kept the second code: it is told what both are for, and the first one is refused.
+    for (requests, by_sync) in (1..=7).map(|it| (it, false)).chain([(4, true), (5, true)]) {
+        let desk = Desk::new().await;
+        let phone = enrolled_unheard(&desk).await;
+        desk.world.forget(&code("CODE"));
+        let broken = vec![Trouble::LostRequest; 1_000];
+        desk.office
+            .trouble(vec![Trouble::None; requests].into_iter().chain(broken));
+        let _ = desk.enrol(&phone, "SECOND").await;
+        drop(phone);
+        reconnect(&desk);
+
+        let phone = desk.open_impatient().await;
+        if by_sync {
+            let synced = phone.sync(LONG).await;
+            assert_eq!(synced.expect("enrolled"), Standing::Level, "{requests}");
+        } else {
+            assert_eq!(desk.enrol(&phone, "SECOND").await, Ok(1), "{requests}");
+        }
+        assert!(is_used(&desk, "SECOND"));
+        let status = phone.status().expect("read");
+        assert_eq!((status.device, status.sealed), (Some(DeviceId(1)), 0));
+        assert_eq!(status.left_behind, 1);
+        assert_eq!(phone.export_unenrolled().expect("read").len(), 1);
+    }
+}

@@ -47,6 +47,31 @@ pub(super) async fn a_node_that_is_far_behind_is_waited_for_and_nothing_is_taken
     process.stop().await;
 }
 
+pub(super) async fn a_chain_that_began_anew_long_ago_is_not_waited_for(scratch: Scratch) {
+    let (scratch, chain, _, run) = with_one_run(scratch).await;
+    let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
+    until(|| async { chain.pool_size() == 1 }).await;
+    chain.make_block();
+    until_state(&scratch.store, &run, RunState::Finalised).await;
+    process.stop().await;
+    (0..1_200).for_each(|_| chain.make_block());
+    skip_to_end(&scratch.store, &chain).await;
+    // Somebody began it anew, and kept the relay's database.
+    chain.lose_blocks_after(0);
+    (0..10).for_each(|_| chain.make_block());
+    let mut other = TestDevice::new(2);
+    chain.enrol(DeviceId(2), other.genesis());
+    let next = other.checked(1);
+    let id = next.id;
+    accept(&scratch.store, &[candidate(next, other.genesis())]).await;
+    let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
+    until(|| async { chain.pool_size() == 1 }).await;
+    assert_eq!(process.gauge("mhealth_relay_node_behind_blocks"), 0);
+    chain.make_block();
+    until_state(&scratch.store, &id, RunState::Finalised).await;
+    process.stop().await;
+}
+
 pub(super) async fn a_copy_is_noticed_that_was_made_long_after_anything_was_sent(scratch: Scratch) {
     let (scratch, chain, _, run) = with_one_run(scratch).await;
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());

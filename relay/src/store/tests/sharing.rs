@@ -257,3 +257,33 @@ pub(super) async fn heard_of(scratch: Scratch) {
     assert_eq!((within(2).await, within(7).await), (0, 0));
     assert_eq!(within(30).await, 2);
 }
+
+/// The first runs of a device were refused while later ones wait, and are sent again.
+pub(super) async fn sent_again(scratch: Scratch) {
+    let store = &scratch.store;
+    let mut device = TestDevice::new(1);
+    let genesis = device.genesis();
+    let runs: Vec<_> = (0..6)
+        .map(|_| candidate(device.checked(2), genesis))
+        .collect();
+    accept(store, &runs).await;
+    let mut other = TestDevice::new(2);
+    send(store, &mut other, 2, &quotas(2)).await;
+    let lease = lease(store).await;
+    let pending = store.pending_runs(100).await.unwrap();
+    let own = pending.iter().map(|pending| pending.run);
+    let first: Vec<_> = own.filter(|run| run.device == DeviceId(1)).take(2).collect();
+    let stored = store.store_batch(lease, transaction(0), first).await;
+    let live = stored.unwrap().expect("nobody else changes runs");
+    let refused = Fate::Refused(Refusal::DeviceSuspended);
+    settle(store, lease, 1, &live, &[refused.clone(), refused]).await;
+    let decisions = accept(store, &runs[..2]).await;
+    assert!(decisions.iter().all(is_accepted), "{decisions:?}");
+    let pending = store.pending_runs(100).await.unwrap();
+    let own = pending.iter().map(|pending| pending.run);
+    let own = own.filter(|run| run.device == DeviceId(1));
+    let sequences: Vec<_> = own.map(|run| run.sequence).collect();
+    assert_eq!(sequences, [1, 3, 5, 7, 9, 11]);
+    // Nobody else waits longer for it than for the device's own runs.
+    assert_eq!(pending[0].run.device, DeviceId(2));
+}
