@@ -51,11 +51,7 @@ async fn read(database: &Database) -> Result<(), sqlx::Error> {
 }
 
 /// What somebody is told whose work waits for a lock, before it has which nothing answers any more.
-async fn silenced(
-    server: &Postgres,
-    other: &Database,
-    work: impl FnOnce() -> Work,
-) -> Silenced {
+async fn silenced(server: &Postgres, other: &Database, work: impl FnOnce() -> Work) -> Silenced {
     let mut holder = other.begin().await.unwrap();
     sqlx::query("LOCK TABLE identity IN ACCESS EXCLUSIVE MODE")
         .execute(&mut *holder)
@@ -117,6 +113,9 @@ async fn nothing_is_written_into_a_transaction_that_somebody_began_and_left() {
         drop(begun);
         write(&database, format!("round {round}")).await.unwrap();
     }
-    let written = server.query(NAME, "SELECT COUNT(*) FROM identity WHERE what LIKE 'round %'");
+    let written = server.query(
+        NAME,
+        "SELECT COUNT(*) FROM identity WHERE what LIKE 'round %'",
+    );
     assert_eq!(written.unwrap(), rounds.to_string());
 }

@@ -272,7 +272,10 @@ pub(super) async fn sent_again(scratch: Scratch) {
     let lease = lease(store).await;
     let pending = store.pending_runs(100).await.unwrap();
     let own = pending.iter().map(|pending| pending.run);
-    let first: Vec<_> = own.filter(|run| run.device == DeviceId(1)).take(2).collect();
+    let first: Vec<_> = own
+        .filter(|run| run.device == DeviceId(1))
+        .take(2)
+        .collect();
     let stored = store.store_batch(lease, transaction(0), first).await;
     let live = stored.unwrap().expect("nobody else changes runs");
     let refused = Fate::Refused(Refusal::DeviceSuspended);
