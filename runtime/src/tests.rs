@@ -3,6 +3,7 @@
 mod accountability;
 mod model;
 mod one_member;
+mod succession;
 
 use codec::Encode;
 use frame_support::{

@@ -6,10 +6,11 @@
 
 use pallet_admission::{Lane, Limits, Outcome, Rules};
 use pallet_client_hashchain::{Brought, Call as HashchainCall, DeviceId, Gate};
+use pallet_consortium::Succession;
 use pallet_studies::{OnRotate, StudyId};
 use sp_runtime::Perbill;
 
-use crate::{AccountId, Admission, ClientHashchain, RuntimeCall};
+use crate::{AccountId, Admission, ClientHashchain, RuntimeCall, Studies};
 use roles::Roles;
 use table::{row, Row};
 
@@ -162,6 +163,17 @@ impl OnRotate<AccountId> for Admitted {
     fn on_rotate(study: StudyId, former: &AccountId, successor: &AccountId) {
         Admission::carry_on(former, successor);
         ClientHashchain::carry_on(study, former, successor);
+    }
+}
+
+/// Whoever is a member and has a role in a study may have one successor in both.
+impl Succession<AccountId> for Admitted {
+    fn is_successor(former: &AccountId, account: &AccountId) -> bool {
+        Studies::is_successor(former, account)
+    }
+
+    fn note(former: &AccountId, successor: &AccountId) {
+        Studies::note_successor(former, successor);
     }
 }
 
