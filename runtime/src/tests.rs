@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 mod accountability;
+mod digests;
 mod model;
 mod one_member;
 mod succession;
