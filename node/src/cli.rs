@@ -35,7 +35,9 @@ use crate::{
     mut_arg("pool_type", |option| option.default_value("single-state")),
     // With the 8,192 of sc-cli, the small transactions of a few accounts in a higher lane would put everybody else out of the pool. How
     // many of one account wait, the runtime bounds.
-    mut_arg("pool_limit", |option| option.default_value("65536"))
+    mut_arg("pool_limit", |option| option.default_value("65536")),
+    // 128 MiB, where sc-cli has 20: less than what two busy relays have on their way.
+    mut_arg("pool_kbytes", |option| option.default_value("131072"))
 )]
 pub(crate) struct Cli {
     /// What to do instead of running a node.
@@ -203,6 +205,12 @@ mod tests {
         };
         assert_eq!(places(&[]), 65_536);
         assert_eq!(places(&["--pool-limit=100"]), 100);
+    }
+
+    #[test]
+    fn a_pool_holds_what_many_busy_relays_have_on_their_way() {
+        let pool = Cli::parse_from(["mhealth-node"]).run.pool_config;
+        assert_eq!(pool.pool_kbytes, 128 * 1024);
     }
 
     #[test]

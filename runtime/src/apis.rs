@@ -18,17 +18,37 @@ use sp_consensus_aura::{sr25519::AuthorityId as AuraId, SlotDuration};
 use sp_consensus_grandpa::{AuthorityId as GrandpaId, EquivocationProof, OpaqueKeyOwnershipProof};
 use sp_core::{crypto::KeyTypeId, OpaqueMetadata};
 use sp_runtime::{
-    traits::{Block as BlockT, NumberFor},
-    ApplyExtrinsicResult, ExtrinsicInclusionMode,
+    traits::{Block as BlockT, LazyBlock, NumberFor},
+    ApplyExtrinsicResult, DigestItem, ExtrinsicInclusionMode,
 };
 use sp_session::OpaqueGeneratedSessionKeys;
 use sp_version::RuntimeVersion;
 
 use crate::{
-    admission::may_send, genesis, limits::SLOT_MILLISECONDS, AccountId, Accountability, Block,
-    ClientHashchain, Executive, Finality, Grandpa, InherentDataExt, Nonce, Runtime,
-    RuntimeGenesisConfig, SessionKeys, Studies, System, UncheckedExtrinsic, VERSION,
+    admission::may_send,
+    genesis,
+    limits::{AUTHORS_DIGEST, SLOT_MILLISECONDS},
+    AccountId, Accountability, Block, ClientHashchain, Executive, Finality, Grandpa, Header,
+    InherentDataExt, Nonce, Runtime, RuntimeGenesisConfig, SessionKeys, Studies, System,
+    UncheckedExtrinsic, VERSION,
 };
+
+/// Panics, which makes the block invalid, if its author brought more into its header than anybody needs. What else is in the digest
+/// of a header is compared with what the runtime put there.
+fn check_authors_digest(header: &Header) {
+    let (most_items, most_bytes) = AUTHORS_DIGEST;
+    let (mut items, mut bytes) = (0, 0);
+    for item in header.digest.logs() {
+        if matches!(item, DigestItem::PreRuntime(..)) {
+            items += 1;
+            bytes += item.encoded_size();
+        }
+    }
+    assert!(
+        items <= most_items && bytes <= most_bytes,
+        "the author brings too much into the header's digest"
+    );
+}
 
 impl_runtime_apis! {
     impl sp_api::Core<Block> for Runtime {
@@ -37,10 +57,12 @@ impl_runtime_apis! {
         }
 
         fn execute_block(block: <Block as BlockT>::LazyBlock) {
+            check_authors_digest(block.header());
             Executive::execute_block(block);
         }
 
         fn initialize_block(header: &<Block as BlockT>::Header) -> ExtrinsicInclusionMode {
+            check_authors_digest(header);
             Executive::initialize_block(header)
         }
     }

@@ -179,6 +179,7 @@ impl pallet_consortium::Config for Runtime {
     type MotionsPerMember = ConstU32<MOTIONS_PER_MEMBER>;
     type RuntimeCall = RuntimeCall;
     type SessionKeyPeriod = ConstU32<DAYS>;
+    type Succession = Admitted;
     type UrgentPeriod = ConstU32<URGENT>;
     type UrgentVotesPerMember = ConstU32<URGENT_VOTES_PER_MEMBER>;
     type WeightInfo = pallet_consortium::weights::SubstrateWeight<Runtime>;

@@ -57,6 +57,10 @@ pub const FORCED_DELAY: BlockNumber = 16;
 /// Most bytes of a finality proof: two signatures of each of [`MAX_AUTHORITIES`] voters, and as much again for headers.
 pub const FINALITY_PROOF_BYTES: u32 = 32 * 1_024;
 
+/// Most digest items that the author of a block may bring into its header, and most bytes of them. Aura brings one. With more, no
+/// report of two such headers would be short enough to be taken.
+pub const AUTHORS_DIGEST: (usize, usize) = (4, 1_024);
+
 /// How many sessions the chain remembers for what validators answer for: a week's.
 pub const REMEMBERED_SESSIONS: u32 = 7 * DAYS / SESSION;
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 mod accountability;
+mod digests;
 mod model;
 mod one_member;
+mod succession;
 
 use codec::Encode;
 use frame_support::{

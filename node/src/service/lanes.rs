@@ -9,6 +9,9 @@
 //!
 //! So a lane in which too much time was lost for nothing is left for this block, and the next lane comes. What was lost there is all
 //! that did not get into the block, for whatever reason: it took its time, too. What is left out stays in the pool.
+//!
+//! A lane's share of a block's weight may be more time than an author has, on a slow machine or after late blocks. So a lane also has
+//! its share of the author's time and is left after it, whatever came of that time. The last lane has the rest.
 
 use std::{
     collections::HashMap,
@@ -35,6 +38,10 @@ const PART_FOR_THE_POOL: u32 = 8;
 /// The part of its time that an author loses in a lane before it leaves that lane, last lane first. The last one has nobody behind
 /// it; there the author gives up when the block is full.
 const LOST: [u32; LANES] = [4, 10, 10, 10];
+
+/// The hundredths of its time that an author uses in a lane before it leaves that lane, last lane first: as many as the lane may take of
+/// a block's weight.
+const SHARE: [u32; LANES] = [100, 15, 25, 20];
 
 /// What waits for a block.
 type Waiting<T> = Box<dyn ReadyTransactions<Item = Arc<T>> + Send>;
@@ -134,15 +141,19 @@ impl TransactionPool for LanePool {
     }
 }
 
-/// What waits for a block, without the rest of the lanes in which too much time was lost.
+/// What waits for a block, without the rest of the lanes in which too much time was lost or used.
 struct Lanes<T> {
     waiting: Waiting<T>,
     /// The author's time.
     time: Duration,
     /// What was lost of it in each lane.
     lost: [Duration; LANES],
+    /// What was used of it in each lane, the lost time included.
+    used: [Duration; LANES],
     /// When the author was given the last transaction.
     given: Instant,
+    /// The lane of that transaction.
+    at: Option<usize>,
 }
 
 impl<T: InPoolTransaction> Lanes<T> {
@@ -151,13 +162,16 @@ impl<T: InPoolTransaction> Lanes<T> {
             waiting,
             time,
             lost: [Duration::ZERO; LANES],
+            used: [Duration::ZERO; LANES],
             given: Instant::now(),
+            at: None,
         }
     }
 
     /// Whether the author still looks at this lane.
     fn is_open(&self, lane: usize) -> bool {
         self.lost[lane] <= self.time / LOST[lane]
+            && self.used[lane] <= self.time * SHARE[lane] / 100
     }
 }
 
@@ -171,9 +185,14 @@ impl<T: InPoolTransaction> Iterator for Lanes<T> {
     type Item = Arc<T>;
 
     fn next(&mut self) -> Option<Arc<T>> {
+        if let Some(lane) = self.at.take() {
+            self.used[lane] += self.given.elapsed();
+        }
         loop {
             let next = self.waiting.next()?;
-            if self.is_open(lane(&*next)) {
+            let lane = lane(&*next);
+            if self.is_open(lane) {
+                self.at = Some(lane);
                 self.given = Instant::now();
                 return Some(next);
             }
@@ -309,13 +328,33 @@ mod tests {
 
     #[test]
     fn what_gets_into_the_block_may_take_its_time() {
-        let (mut lanes, reported) = author(&[DEVICE, DEVICE, RELAY], SHORT);
-        for expected in [DEVICE, DEVICE, RELAY] {
+        // More than may be lost, and less than the lane's share.
+        let (mut lanes, reported) = author(&[STUDY, STUDY, RELAY], SHORT * 10);
+        for expected in [STUDY, STUDY, RELAY] {
             let next = lanes.next().expect("its lane is open");
             assert_eq!(*next.priority() >> 32, expected);
-            sleep(LONG);
+            sleep(LONG * 10);
         }
         assert!(reported.lock().expect("nobody panicked").is_empty());
+    }
+
+    /// On a slow machine a lane's share of the block is more than all of the author's time.
+    #[test]
+    fn a_lane_that_has_had_its_share_of_time_is_left_and_the_next_one_comes() {
+        for slow in [DEVICE, STUDY, CONSORTIUM] {
+            let (mut lanes, reported) = author(&[slow, slow, slow, RELAY, RELAY], SHORT);
+            let mut seen = Vec::new();
+            while let Some(next) = lanes.next() {
+                let lane = *next.priority() >> 32;
+                seen.push(lane);
+                if lane == slow {
+                    sleep(SHORT * SHARE[lane as usize] / 100 + LONG);
+                }
+            }
+            assert_eq!(seen, [slow, RELAY, RELAY]);
+            let reported = reported.lock().expect("nobody panicked");
+            assert_eq!(*reported, [slow as usize; 2]);
+        }
     }
 
     #[test]

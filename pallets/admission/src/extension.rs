@@ -124,7 +124,9 @@ impl<T: Config> Admit<T> {
              .0
             .saturating_sub(frame_system::Pallet::<T>::account_nonce(who))
             .unique_saturated_into();
-        if before >= T::Rules::waiting(who, lane) {
+        // How long those before it are is not known here. Whoever sends the longest first has eight times these bytes waiting at most.
+        let bytes = length.saturating_mul(before.saturating_add(1));
+        if before >= T::Rules::waiting(who, lane) || bytes > T::Rules::waiting_bytes(lane) {
             return Err(InvalidTransaction::Custom(TOO_MANY_WAITING));
         }
         let now = frame_system::Pallet::<T>::block_number();

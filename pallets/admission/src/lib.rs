@@ -15,8 +15,8 @@
 //! are a debt, which the account's good work and the passing of time pay off. An account too deep in debt waits. So are bytes that
 //! were registered long before: who brings a study's entries again and again fills blocks, too.
 //!
-//! What waits for a block waits in the memory of every node, which has so many places. So an account may have so many
-//! transactions waiting, and no more.
+//! What waits for a block waits in the memory of every node, which has so many places and so many bytes. So an account may have so
+//! many transactions waiting, and no more; and fewer of long ones.
 //!
 //! ## Overview
 //!
@@ -33,7 +33,8 @@
 //! 3. Refused work is not free: see [`Use::debt`].
 //! 4. What a caller declares is bounded: a transaction that no block could hold is refused at once.
 //! 5. Runs of entries stand at the top of an extrinsic: see [`Pallet::take_top_level`].
-//! 6. No account fills the pool of a node: see [`Rules::waiting`].
+//! 6. No account fills the pool of a node, neither its places nor its bytes: see [`Rules::waiting`] and
+//!    [`Rules::waiting_bytes`].
 //!
 //! ## What it does not bound
 //!
@@ -60,7 +61,8 @@ pub const TOO_HEAVY: u8 = 106;
 /// The custom error of a transaction whose account has had more refused than it may. Time pays the debt off.
 pub const TOO_MUCH_REFUSED: u8 = 107;
 
-/// The custom error of a transaction before which as many of the account wait as may. Send it when some of them are in a block.
+/// The custom error of a transaction before which as many of the account wait as may, or as many of its length. Send it when some of
+/// them are in a block.
 pub const TOO_MANY_WAITING: u8 = 109;
 
 /// Who may make which call: the runtime's table.
@@ -73,6 +75,9 @@ pub trait Rules<AccountId, Call> {
 
     /// How many transactions of the account may wait, when the last of them is of this lane.
     fn waiting(who: &AccountId, lane: Lane) -> u32;
+
+    /// How many bytes of an account may wait, when the last of its transactions is of this lane and all are as long as that one.
+    fn waiting_bytes(lane: Lane) -> u32;
 
     /// Whether the call itself brings runs of entries.
     fn brings_runs(call: &Call) -> bool;

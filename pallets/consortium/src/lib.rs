@@ -105,6 +105,25 @@ pub use session::{NoteSessionKeys, SessionWeight};
 pub use urgent::{UrgentDecision, UrgentDecisionOf, UrgentVote, UrgentVoteOf};
 pub use weights::WeightInfo;
 
+/// Who took whose place in other offices than the consortium. One organisation may have several offices with one account, and
+/// one successor in all of them.
+pub trait Succession<AccountId> {
+    /// Whether `account` took the place of `former` before.
+    fn is_successor(former: &AccountId, account: &AccountId) -> bool;
+
+    /// `successor` takes the place of `former` in the consortium.
+    fn note(former: &AccountId, successor: &AccountId);
+}
+
+/// For mocks: nobody has another office.
+impl<AccountId> Succession<AccountId> for () {
+    fn is_successor(_: &AccountId, _: &AccountId) -> bool {
+        false
+    }
+
+    fn note(_: &AccountId, _: &AccountId) {}
+}
+
 /// The instance of the collective pallet, and of the membership pallet beside it, that is the consortium.
 pub type Collective = frame_support::instances::Instance1;
 
@@ -126,9 +145,11 @@ pub mod pallet {
     };
     use frame_system::pallet_prelude::*;
     use sp_runtime::traits::Zero;
+    use sp_staking::SessionIndex;
 
     use super::{
-        Collective, MaxMembers, MaxMotions, Motion, UrgentDecisionOf, UrgentVoteOf, WeightInfo,
+        Collective, MaxMembers, MaxMotions, Motion, Succession, UrgentDecisionOf, UrgentVoteOf,
+        WeightInfo,
     };
 
     /// The in-code storage version.
@@ -173,7 +194,11 @@ pub mod pallet {
         #[pallet::constant]
         type UrgentVotesPerMember: Get<u32>;
 
-        /// For how many blocks a validator that has changed its session keys may neither change nor purge them again.
+        /// Who took whose place in other offices, which a member's successor may have, too.
+        type Succession: Succession<<Self as frame_system::Config>::AccountId>;
+
+        /// For how many blocks a validator that has changed its session keys may neither change nor purge them again, but within
+        /// the same session.
         #[pallet::constant]
         type SessionKeyPeriod: Get<BlockNumberFor<Self>>;
 
@@ -214,10 +239,16 @@ pub mod pallet {
     pub type KeyChanges<T: Config> =
         StorageMap<_, Blake2_128Concat, T::AccountId, BlockNumberFor<T>, OptionQuery>;
 
-    /// The block in which a validator set or purged its session keys last, since it was appointed. Absent: not since then.
+    /// The block and the session in which a validator set or purged its session keys last, since it was appointed. Absent: not
+    /// since then.
     #[pallet::storage]
-    pub type SessionKeyChanges<T: Config> =
-        StorageMap<_, Blake2_128Concat, T::AccountId, BlockNumberFor<T>, OptionQuery>;
+    pub type SessionKeyChanges<T: Config> = StorageMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        (BlockNumberFor<T>, SessionIndex),
+        OptionQuery,
+    >;
 
     /// Nothing to choose: the first validators are those of the session pallet's genesis.
     #[pallet::genesis_config]
@@ -365,7 +396,7 @@ pub mod pallet {
         /// for `grandpa.noteStalled`. Propose that one.
         Guarded,
         /// The chain knows the new account already, as that of somebody who has or had a role, or of a phone; take a new key,
-        /// which was never used on this chain.
+        /// which was never used on this chain, or the one that took the member's place in a study.
         SuccessorIsNotNew,
     }
 
@@ -443,7 +474,8 @@ pub mod pallet {
         /// its nonce, so nothing that it signed can be executed again. For a member only, and once
         /// in `urgentPeriod` blocks, so that nobody escapes its removal by changing its key.
         ///
-        /// - `successor`: the new account, of a key that was never used on this chain.
+        /// - `successor`: the new account, of a key that was never used on this chain; or the one that took the caller's place
+        ///   in a study before.
         #[pallet::call_index(5)]
         #[pallet::weight(<T as Config>::WeightInfo::change_key())]
         pub fn change_key(origin: OriginFor<T>, successor: T::AccountId) -> DispatchResult {

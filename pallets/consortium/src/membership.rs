@@ -13,7 +13,8 @@ use pallet_collective::{DefaultVote, MemberCount};
 use sp_runtime::{DispatchResult, Saturating};
 
 use crate::{
-    Collective, Config, Error, Event, KeyChanges, MaxMembers, Pallet, UrgentVotes, WeightInfo,
+    Collective, Config, Error, Event, KeyChanges, MaxMembers, Pallet, Succession, UrgentVotes,
+    WeightInfo,
 };
 
 /// Members, sorted by account.
@@ -112,9 +113,10 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_change_key(who: T::AccountId, successor: T::AccountId) -> DispatchResult {
         ensure!(Self::is_member(&who), Error::<T>::NotAMember);
         ensure!(!Self::is_member(&successor), Error::<T>::AlreadyMember);
-        // Others with a place on the chain have not agreed to be taken for this member.
+        // Others with a place on the chain have not agreed to be taken for this member. Who took its place in a study is no other.
         ensure!(
-            frame_system::Pallet::<T>::providers(&successor) == 0,
+            frame_system::Pallet::<T>::providers(&successor) == 0
+                || T::Succession::is_successor(&who, &successor),
             Error::<T>::SuccessorIsNotNew
         );
         let now = frame_system::Pallet::<T>::block_number();
@@ -128,6 +130,7 @@ impl<T: Config> Pallet<T> {
         Self::follow_in_urgent_votes(&who, &successor);
         Self::exchange(&who, &successor)?;
         KeyChanges::<T>::insert(&successor, now);
+        T::Succession::note(&who, &successor);
         Self::deposit_event(Event::MemberKeyChanged {
             former: who,
             member: successor,

@@ -125,6 +125,7 @@ impl pallet_consortium::Config for Test {
     type Guarded = Halting;
     type MotionsPerMember = ConstU32<2>;
     type SessionKeyPeriod = ConstU64<SESSION_KEY_PERIOD>;
+    type Succession = ();
     type UrgentPeriod = ConstU64<URGENT>;
     type UrgentVotesPerMember = ConstU32<2>;
     type MaxValidators = MaxValidators;

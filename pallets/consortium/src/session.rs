@@ -38,13 +38,16 @@ impl<T: Config> SessionManager<T::AccountId> for Pallet<T> {
 /// changes them seldom.
 impl<T: Config> Pallet<T> {
     /// Whether `who` may set or purge its session keys now. A validator that has none may set them at any time, and so may
-    /// whoever is not on the list, whose keys nobody makes blocks with. At most three storage reads.
+    /// whoever is not on the list, whose keys nobody makes blocks with. Wrong keys are corrected in the session in which they were
+    /// set: only the last ones come into a set. At most four storage reads.
     pub fn may_change_session_keys(who: &T::AccountId) -> bool {
         let now = frame_system::Pallet::<T>::block_number();
         !Self::is_validator(who)
             || !Self::has_session_keys(who)
-            || SessionKeyChanges::<T>::get(who)
-                .is_none_or(|last| now >= last.saturating_add(T::SessionKeyPeriod::get()))
+            || SessionKeyChanges::<T>::get(who).is_none_or(|(last, session)| {
+                now >= last.saturating_add(T::SessionKeyPeriod::get())
+                    || session == pallet_session::Pallet::<T>::current_index()
+            })
     }
 
     /// Whether `who` is a validator with session keys, and no other has any: without them nobody would be left to make blocks.
@@ -60,7 +63,8 @@ impl<T: Config> Pallet<T> {
     fn note_session_keys(who: &T::AccountId) {
         if Self::is_validator(who) {
             let now = frame_system::Pallet::<T>::block_number();
-            SessionKeyChanges::<T>::insert(who, now);
+            let session = pallet_session::Pallet::<T>::current_index();
+            SessionKeyChanges::<T>::insert(who, (now, session));
         }
     }
 }
@@ -82,12 +86,12 @@ pub struct SessionWeight<T>(PhantomData<T>);
 
 impl<T: Config> pallet_session::WeightInfo for SessionWeight<T> {
     fn set_keys() -> Weight {
-        SubstrateWeight::<T>::set_keys().saturating_add(T::DbWeight::get().reads_writes(3, 1))
+        SubstrateWeight::<T>::set_keys().saturating_add(T::DbWeight::get().reads_writes(4, 1))
     }
 
     fn purge_keys() -> Weight {
         SubstrateWeight::<T>::purge_keys()
-            .saturating_add(T::DbWeight::get().reads_writes(3, 1))
+            .saturating_add(T::DbWeight::get().reads_writes(4, 1))
             .saturating_add(<T as Config>::WeightInfo::remove_validator())
     }
 }

@@ -50,7 +50,8 @@
 //!    chain with its nonce; see [`Pallet::admit`].
 //! 4. Nothing grows without a bound that the runtime names, or the consortium grants ([`Quota`]).
 //! 5. Whoever changes its account stays who it was: its former accounts are on record
-//!    ([`Rotations`]), it does not escape its removal, and nobody else is taken for its successor.
+//!    ([`Rotations`]), it does not escape its removal, and nobody else is taken for its successor. It may
+//!    have one successor in all its offices ([`Successors`]).
 //! 6. No study disappears: a closed one stays readable, with its number.
 //!
 //! ## Example
@@ -169,6 +170,12 @@ pub mod pallet {
         Rotation<T::AccountId>,
         OptionQuery,
     >;
+
+    /// Of each account that was given up, in a study or in the consortium, the one that took its place first. No other account
+    /// that the chain knows takes its place in another office. Absent: the account was never given up.
+    #[pallet::storage]
+    pub type Successors<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, T::AccountId, OptionQuery>;
 
     /// How many authentication servers and relays a study has. Absent: none of either.
     #[pallet::storage]
@@ -357,7 +364,7 @@ pub mod pallet {
         /// the sponsor, the authentication server or the relay.
         NoRoleInStudy,
         /// The chain knows the new account already, as that of somebody who has or had a role, or of a phone; take a new key,
-        /// which was never used on this chain.
+        /// which was never used on this chain, or the one that took the caller's place in another study or in the consortium.
         SuccessorIsNotNew,
         /// The account was given up for another in this study, so that what it did before belongs to
         /// that one; appoint an account of another key.
@@ -499,7 +506,8 @@ pub mod pallet {
         /// former account as well), and the consortium replaces the sponsor.
         ///
         /// - `study`: the number of the study; it may be closed.
-        /// - `successor`: the new account, of a key that was never used on this chain.
+        /// - `successor`: the new account, of a key that was never used on this chain; or the one that took the caller's place
+        ///   in another study or in the consortium before.
         #[pallet::call_index(8)]
         #[pallet::weight(T::WeightInfo::rotate())]
         pub fn rotate(

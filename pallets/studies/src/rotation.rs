@@ -10,7 +10,7 @@ use sp_runtime::TryRuntimeError;
 
 use crate::{
     types::Role, AuthenticationServers, Config, Error, Event, Pallet, Relays, Rotations, Studies,
-    StudyId,
+    StudyId, Successors,
 };
 
 /// What became of an account that changed in a study, or came in the place of one that did.
@@ -46,9 +46,16 @@ impl<T: Config> Pallet<T> {
         let roles = Self::roles_in(study, &record.sponsor, &who);
         ensure!(!roles.is_empty(), Error::<T>::NoRoleInStudy);
         // What `who` did is told of the successor from now on. So it has to be a key that means nobody else: whoever has or had
-        // a role anywhere, and every enrolled phone, has a place on the chain.
+        // a role anywhere, and every enrolled phone, has a place on the chain. Who took its place before is nobody else.
         ensure!(
-            frame_system::Pallet::<T>::providers(&successor) == 0,
+            frame_system::Pallet::<T>::providers(&successor) == 0
+                || Self::is_successor(&who, &successor),
+            Error::<T>::SuccessorIsNotNew
+        );
+        // Nor has it done anything in this study as somebody else.
+        ensure!(
+            Self::roles_in(study, &record.sponsor, &successor).is_empty()
+                && !Rotations::<T>::contains_key(study, &successor),
             Error::<T>::SuccessorIsNotNew
         );
         let generation = Rotations::<T>::get(study, &who).map_or(0, |before| before.generation);
@@ -73,6 +80,7 @@ impl<T: Config> Pallet<T> {
             Self::grant(&successor, role);
         }
         T::OnRotate::on_rotate(study, &who, &successor);
+        Self::note_successor(&who, &successor);
         Rotations::<T>::insert(
             study,
             &who,
@@ -95,6 +103,18 @@ impl<T: Config> Pallet<T> {
             account: successor,
         });
         Ok(())
+    }
+
+    /// Whether `account` is the one that took the place of `former` first, in whatever study or other office. One storage read.
+    pub fn is_successor(former: &T::AccountId, account: &T::AccountId) -> bool {
+        Successors::<T>::get(former).as_ref() == Some(account)
+    }
+
+    /// Notes that `successor` takes the place of `former`, unless another one took it before.
+    pub fn note_successor(former: &T::AccountId, successor: &T::AccountId) {
+        if !Successors::<T>::contains_key(former) {
+            Successors::<T>::insert(former, successor);
+        }
     }
 
     /// The account that is now in the place of `account` in `study`: itself, unless it was given up. At most
@@ -146,7 +166,7 @@ impl<T: Config> Pallet<T> {
         held.map(|(role, _)| role).collect()
     }
 
-    /// Checks that who was given up has no role, and that accounts follow each other one by one.
+    /// Checks that who was given up has no role, that accounts follow each other one by one, and that the chain knows who follows.
     pub(crate) fn check_rotations() -> Result<(), TryRuntimeError> {
         for (study, account, rotation) in Rotations::<T>::iter() {
             let record = Studies::<T>::get(study).ok_or("a rotation belongs to no study")?;
@@ -165,6 +185,16 @@ impl<T: Config> Pallet<T> {
             ensure!(
                 next.is_some_and(|next| next.generation == rotation.generation.saturating_add(1)),
                 "accounts do not follow each other"
+            );
+            ensure!(
+                Successors::<T>::contains_key(&account),
+                "an account that was given up has no successor"
+            );
+        }
+        for (former, successor) in Successors::<T>::iter() {
+            ensure!(
+                former != successor && frame_system::Pallet::<T>::providers(&successor) > 0,
+                "the successor of an account has no place on the chain"
             );
         }
         Ok(())

@@ -6,10 +6,11 @@
 
 use pallet_admission::{Lane, Limits, Outcome, Rules};
 use pallet_client_hashchain::{Brought, Call as HashchainCall, DeviceId, Gate};
+use pallet_consortium::Succession;
 use pallet_studies::{OnRotate, StudyId};
 use sp_runtime::Perbill;
 
-use crate::{AccountId, Admission, ClientHashchain, RuntimeCall};
+use crate::{AccountId, Admission, ClientHashchain, RuntimeCall, Studies};
 use roles::Roles;
 use table::{row, Row};
 
@@ -105,15 +106,30 @@ impl Rules<AccountId, RuntimeCall> for Admitted {
     }
 
     fn waiting(who: &AccountId, lane: Lane) -> u32 {
+        let has = |role| Roles::of(who).any(role);
         match lane {
             // Twice the most that a relay has on its way (`--in-flight`).
             Lane::Relay => 2_048,
             // Twice what a phone without a relay sends at a time.
             Lane::Device => 32,
+            // A relay changes its account while its batches are on their way.
+            Lane::Study if has(Roles::RELAY) => 2_048,
             // Twice what the desk of an authentication server has on its way.
-            Lane::Study if Roles::of(who).any(Roles::SERVER) => 1_024,
+            Lane::Study if has(Roles::SERVER) => 1_024,
             // Twice what any other program has.
             Lane::Study | Lane::Consortium => 128,
+        }
+    }
+
+    fn waiting_bytes(lane: Lane) -> u32 {
+        const MIB: u32 = 1024 * 1024;
+        match lane {
+            // The code of a runtime, and another one behind it.
+            Lane::Consortium => 4 * MIB,
+            // A thousand small calls, or sixteen of the longest.
+            Lane::Study => MIB,
+            // What it owes bounds a device. Nobody is behind relays.
+            Lane::Device | Lane::Relay => u32::MAX,
         }
     }
 
@@ -162,6 +178,17 @@ impl OnRotate<AccountId> for Admitted {
     fn on_rotate(study: StudyId, former: &AccountId, successor: &AccountId) {
         Admission::carry_on(former, successor);
         ClientHashchain::carry_on(study, former, successor);
+    }
+}
+
+/// Whoever is a member and has a role in a study may have one successor in both.
+impl Succession<AccountId> for Admitted {
+    fn is_successor(former: &AccountId, account: &AccountId) -> bool {
+        Studies::is_successor(former, account)
+    }
+
+    fn note(former: &AccountId, successor: &AccountId) {
+        Studies::note_successor(former, successor);
     }
 }
 

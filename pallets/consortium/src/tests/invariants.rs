@@ -32,7 +32,7 @@ fn damage_is_seen() {
         Err("an account of the consortium has no place on the chain".into())
     );
     assert_eq!(
-        complaint_after(|| SessionKeyChanges::<Test>::insert(4, 1)),
+        complaint_after(|| SessionKeyChanges::<Test>::insert(4, (1, 0))),
         Err("who changed its session keys is no validator".into())
     );
 }

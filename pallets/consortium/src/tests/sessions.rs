@@ -93,6 +93,7 @@ fn a_validator_changes_its_keys_once_in_a_period() {
         // Those of the genesis are nobody's change.
         assert!(may(&2));
         assert_ok!(set_keys(2));
+        next_session();
         assert!(!may(&2) && may(&1));
         System::set_block_number(SESSION_KEY_PERIOD);
         assert!(!may(&2));
@@ -100,12 +101,32 @@ fn a_validator_changes_its_keys_once_in_a_period() {
         assert!(may(&2));
         assert_ok!(Session::purge_keys(RuntimeOrigin::signed(2)));
         // Who has none sets them at once or later, and then keeps them.
+        next_session();
         assert!(may(&2));
-        System::set_block_number(1 + 2 * SESSION_KEY_PERIOD);
+        let now = System::block_number();
         assert_ok!(set_keys(2));
+        next_session();
         assert!(!may(&2));
-        System::set_block_number(1 + 3 * SESSION_KEY_PERIOD);
+        System::set_block_number(now + SESSION_KEY_PERIOD);
         assert!(may(&2));
+    });
+}
+
+/// Else whoever is wrong about its keys is away for a period.
+#[test]
+fn wrong_keys_are_corrected_before_they_count_and_make_one_set() {
+    ExtBuilder.build_and_execute(|| {
+        for _ in 0..3 {
+            assert!(Consortium::may_change_session_keys(&2));
+            assert_ok!(set_keys(2));
+        }
+        assert_ok!(Session::purge_keys(RuntimeOrigin::signed(2)));
+        assert_ok!(set_keys(2));
+        assert!(Consortium::may_change_session_keys(&2));
+        next_session();
+        assert!(!Consortium::may_change_session_keys(&2));
+        (0..3).for_each(|_| next_session());
+        assert!(announced_changes() <= 1);
     });
 }
 
@@ -132,6 +153,7 @@ fn who_is_no_validator_changes_its_keys_as_it_likes() {
         assert!(Consortium::may_change_session_keys(&4));
         assert_ok!(Consortium::add_validator(decided(), 4));
         assert_ok!(set_keys(4));
+        next_session();
         assert!(!Consortium::may_change_session_keys(&4));
         // The consortium takes it off the list and back, if it has to.
         assert_ok!(Consortium::remove_validator(decided(), 4));

@@ -43,8 +43,8 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
     }
     fn change_key() -> Weight {
         Weight::from_parts(786_053_000, 344510)
-            .saturating_add(T::DbWeight::get().reads(197))
-            .saturating_add(T::DbWeight::get().writes(199))
+            .saturating_add(T::DbWeight::get().reads(198))
+            .saturating_add(T::DbWeight::get().writes(200))
     }
     fn vote_urgent() -> Weight {
         Weight::from_parts(914_024_000, 339489)

@@ -3,7 +3,7 @@
 use frame_support::{assert_noop, assert_ok};
 use sp_runtime::DispatchResult;
 
-use crate::{mock::*, Error, Event, GenesisStudy, Rotations};
+use crate::{mock::*, Error, Event, GenesisStudy, Rotations, Successors};
 
 /// The account that takes over.
 const NEW: u64 = 20;
@@ -153,6 +153,52 @@ fn the_new_account_is_new_to_the_study() {
             Error::<Test>::AccountWasGivenUp
         );
     });
+}
+
+fn rotate_in(study: u32, who: u64, successor: u64) -> DispatchResult {
+    Studies::rotate(RuntimeOrigin::signed(who), study, successor)
+}
+
+/// A relay has one account and one database for all its studies.
+#[test]
+fn an_account_with_roles_in_several_studies_has_one_successor_in_all() {
+    ExtBuilder::default()
+        .studies(vec![genesis_study(); 3])
+        .build_and_execute(|| {
+            for study in 0..3 {
+                assert_ok!(rotate_in(study, RELAY, NEW));
+                assert!(Studies::is_relay(study, &NEW) && !Studies::is_relay(study, &RELAY));
+                assert_eq!(Studies::rotations(study), [(RELAY, NEW)]);
+            }
+            // And so has the successor.
+            for study in 0..3 {
+                assert_ok!(rotate_in(study, NEW, 21));
+                assert_eq!(Studies::present_account(study, RELAY), 21);
+            }
+            // Each of the others has its own.
+            assert_noop!(rotate_in(0, SPONSOR, NEW), Error::<Test>::SuccessorIsNotNew);
+            assert_ok!(rotate_in(0, SPONSOR, 30));
+            assert_noop!(rotate_in(1, SPONSOR, 21), Error::<Test>::SuccessorIsNotNew);
+            assert_ok!(rotate_in(1, SPONSOR, 30));
+            assert_eq!(Successors::<Test>::get(SPONSOR), Some(30));
+        });
+}
+
+#[test]
+fn a_successor_that_is_somebody_in_the_other_study_is_not_taken_there() {
+    ExtBuilder::default()
+        .studies(vec![genesis_study(); 2])
+        .build_and_execute(|| {
+            assert_ok!(rotate(RELAY, NEW));
+            // The sponsor was faster.
+            assert_ok!(Studies::add_relay(sponsor(), 1, NEW));
+            assert_noop!(rotate_in(1, RELAY, NEW), Error::<Test>::SuccessorIsNotNew);
+            assert_ok!(rotate_in(1, NEW, 21));
+            assert_noop!(rotate_in(1, RELAY, NEW), Error::<Test>::SuccessorIsNotNew);
+            // A new key still is nobody. The first successor stays on record.
+            assert_ok!(rotate_in(1, RELAY, 22));
+            assert_eq!(Successors::<Test>::get(RELAY), Some(NEW));
+        });
 }
 
 /// What the former account did would be told of whoever is named.

@@ -63,8 +63,8 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
     }
     fn rotate() -> Weight {
         Weight::from_parts(76_294_000, 21278)
-            .saturating_add(T::DbWeight::get().reads(19))
-            .saturating_add(T::DbWeight::get().writes(14))
+            .saturating_add(T::DbWeight::get().reads(21))
+            .saturating_add(T::DbWeight::get().writes(15))
     }
     fn set_auditor_key() -> Weight {
         Weight::from_parts(14_121_000, 5690)

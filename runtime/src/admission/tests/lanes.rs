@@ -322,8 +322,14 @@ fn a_device_has_no_more_waiting_than_it_may_send() {
 fn an_account_has_as_many_waiting_as_its_programs_have_on_their_way() {
     development().execute_with(|| {
         // At least what they are told to have, or can be told to.
-        let programs: [(Sender, RuntimeCall, u32); 4] = [
+        let rotate = pallet_studies::Call::rotate {
+            study: 0,
+            successor: Ferdie.to_account_id(),
+        };
+        let programs: [(Sender, RuntimeCall, u32); 5] = [
             (Dave.into(), batch_of(&[]), 1_024),
+            // Behind its batches.
+            (Dave.into(), rotate.into(), 1_024),
             (Charlie.into(), suspend(), 1_000),
             (Alice.into(), close(Weight::zero()), 64),
             (Bob.into(), remove_relay(), 64),

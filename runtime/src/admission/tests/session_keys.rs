@@ -12,7 +12,8 @@ use super::{block, pool, refused, Sender};
 use crate::{
     limits::DAYS,
     testing::{development, local, DAY_ONE},
-    Consortium, RuntimeOrigin, SessionKeys, System, LAST_SESSION_KEYS, SESSION_KEYS_CHANGED_TODAY,
+    Consortium, Runtime, RuntimeOrigin, SessionKeys, System, LAST_SESSION_KEYS,
+    SESSION_KEYS_CHANGED_TODAY,
 };
 
 /// A call of the account that registers the keys of this seed, with the proof that it has them.
@@ -28,6 +29,11 @@ fn set_keys(sender: &Sender, seed: u8) -> Call<crate::Runtime> {
     Call::set_keys { keys, proof }
 }
 
+/// As far as the rule asks.
+fn next_session() {
+    pallet_session::CurrentIndex::<Runtime>::mutate(|session| *session += 1);
+}
+
 fn purge() -> Call<crate::Runtime> {
     Call::purge_keys {}
 }
@@ -38,7 +44,11 @@ fn a_validator_changes_its_session_keys_once_a_day() {
     local().execute_with(|| {
         let alice = Sender::from(Alice);
         let refusal = refused(SESSION_KEYS_CHANGED_TODAY);
-        assert_ok!(block(alice.next(set_keys(&alice, 1))).expect("it may"));
+        // Wrong keys are corrected in the session in which they were set.
+        for seed in [7, 1] {
+            assert_ok!(block(alice.next(set_keys(&alice, seed))).expect("it may"));
+        }
+        next_session();
         for now in [DAY_ONE, DAY_ONE + 1, DAY_ONE + DAYS - 1] {
             System::set_block_number(now);
             for again in [set_keys(&alice, 2), purge()] {
@@ -61,6 +71,7 @@ fn a_validator_changes_its_session_keys_once_a_day() {
         assert_ok!(block(alice.next(purge())).expect("it may"));
         // Without keys it makes no blocks, so it need not wait; with them it does.
         assert_ok!(block(alice.next(set_keys(&alice, 2))).expect("it may"));
+        next_session();
         assert_eq!(block(alice.next(purge())), Err(refusal));
         assert_ok!(Consortium::do_try_state());
     });

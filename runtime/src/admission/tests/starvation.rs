@@ -4,8 +4,8 @@
 //!
 //! Blocks are real; pool and author are played as a node's are: the pool has so many places and bytes, keeps each transaction at the
 //! place that it had when it came, and sorts equal ones by when they came; the author takes them in this order, leaves out what does
-//! not fit together with what follows it in its account, leaves a lane that has cost it too much time in this way, and stops when
-//! its clock says so.
+//! not fit together with what follows it in its account, leaves a lane that has cost it too much time in this way or in all, and stops
+//! when its clock says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,7 @@ use crate::{
 mod crowds;
 
 /// Bytes that a node's pool holds, by default.
-const POOL: u32 = 20 * 1024 * 1024;
+const POOL: u32 = 128 * 1024 * 1024;
 
 /// Transactions that it holds, by default.
 const PLACES: usize = 65_536;
@@ -46,6 +46,9 @@ const PASSED_OVER: u64 = WEIGHT_REF_TIME_PER_MILLIS / 10;
 
 /// The part of its clock that an author loses in a lane before it leaves it, last lane first.
 const LOST: [u64; Lane::COUNT] = [4, 10, 10, 10];
+
+/// The hundredths of its clock that an author uses in a lane before it leaves it, last lane first.
+const SHARE: [u64; Lane::COUNT] = [100, 15, 25, 20];
 
 /// What an author's clock gives it among others, in picoseconds: half of a slot, less a tenth.
 const CLOCK: u64 = SLOT_MILLISECONDS * WEIGHT_REF_TIME_PER_MILLIS / 20 * 9;
@@ -102,7 +105,7 @@ impl Pool {
     /// Makes a block of what waits, and begins the next. Says whether this transaction was in it.
     fn author(&mut self, of: &crate::AccountId, nonce: u32) -> bool {
         let mut passed_over = BTreeSet::new();
-        let mut lost = [0; Lane::COUNT];
+        let (mut lost, mut used) = ([0; Lane::COUNT], [0; Lane::COUNT]);
         let mut gone = Vec::new();
         // A transaction comes when the one before it of its account has been taken, and then at once if its place is earlier.
         let mut open: BTreeSet<_> = self.waiting.keys().copied().collect();
@@ -112,11 +115,13 @@ impl Pool {
             let next = expected
                 .entry(waiting.account.clone())
                 .or_insert_with(|| System::account_nonce(&waiting.account));
-            let is_left = lost[lane(*place)] > CLOCK / LOST[lane(*place)];
+            let lane = lane(*place);
+            let is_left = lost[lane] > CLOCK / LOST[lane] || used[lane] > CLOCK / 100 * SHARE[lane];
             waiting.nonce <= *next && !is_left && !passed_over.contains(&waiting.account)
         }) {
             open.remove(&place);
             let waiting = &self.waiting[&place];
+            let before = spent();
             match block(waiting.transaction.clone()) {
                 Ok(_) => {
                     *expected.get_mut(&waiting.account).expect("just made") += 1;
@@ -125,9 +130,11 @@ impl Pool {
                 Err(refusal) if exhausted(refusal) => {
                     passed_over.insert(waiting.account.clone());
                     lost[lane(place)] += PASSED_OVER;
+                    used[lane(place)] += PASSED_OVER;
                 }
                 Err(_) => gone.push(place),
             }
+            used[lane(place)] += spent() - before;
             if spent() + lost.iter().sum::<u64>() > CLOCK {
                 break;
             }

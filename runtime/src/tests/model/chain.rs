@@ -10,7 +10,7 @@ use pallet_client_hashchain::{
     Call as Hashchain, Conflicts, Devices, Erasures, Event, JournalLength, StatusChanges,
 };
 use pallet_consortium::{KeyChanges, UrgentVotes, Validators};
-use pallet_studies::{StudyPolicy, StudyStatus};
+use pallet_studies::{StudyPolicy, StudyStatus, Successors};
 use sp_runtime::{traits::Dispatchable, DispatchError};
 
 use super::{
@@ -229,6 +229,11 @@ pub(super) fn compare_all(world: &World, accounts: &[AccountId]) -> Same {
             ("a place on the chain", account),
             is_known,
             world.known.contains(account),
+        )?;
+        same(
+            ("successor of", account),
+            Successors::<Runtime>::get(account),
+            world.successors.get(account).cloned(),
         )?;
     }
     compare_consortium(world)?;

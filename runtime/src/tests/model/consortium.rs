@@ -129,7 +129,7 @@ impl World {
     fn change_key(&mut self, who: &AccountId, successor: &AccountId) -> Done {
         ensure(self.members.contains(who), "NotAMember")?;
         ensure(!self.members.contains(successor), "AlreadyMember")?;
-        ensure(!self.known.contains(successor), "SuccessorIsNotNew")?;
+        ensure(self.may_follow(who, successor), "SuccessorIsNotNew")?;
         let may = self
             .key_changes
             .get(who)
@@ -149,6 +149,7 @@ impl World {
         }
         self.exchange(who, successor)?;
         self.key_changes.insert(successor.clone(), self.block);
+        self.note_successor(who, successor);
         Ok(())
     }
 

@@ -394,8 +394,9 @@ impl World {
             }
             Studies::rotate { study, successor } => {
                 let who = by.account()?;
-                let is_new = !self.known.contains(successor);
+                let is_new = self.may_follow(who, successor);
                 self.study(*study)?.rotate(who, successor, is_new)?;
+                self.note_successor(who, successor);
                 self.known.insert(successor.clone());
                 Ok(())
             }

@@ -284,6 +284,8 @@ impl Strategy {
             offices.chain([&study.sponsor]).cloned().collect()
         });
         let who = self.mostly(holders.unwrap_or_default());
+        let before = world.successors.get(&who).cloned();
+        let successor = before.unwrap_or(successor);
         signed(who, Studies::rotate { study, successor })
     }
 
@@ -344,7 +346,8 @@ impl Strategy {
             ),
             54..60 => {
                 let who = self.mostly(vec![member]);
-                let successor = self.somebody_new(world);
+                let before = world.successors.get(&who).cloned();
+                let successor = before.unwrap_or_else(|| self.somebody_new(world));
                 signed(who, Consortium::change_key { successor })
             }
             60..70 => {

@@ -33,6 +33,8 @@ pub(super) struct World {
     pub(super) votes: BTreeMap<AccountId, Vec<(Decision, BlockNumber)>>,
     /// When a member took its account.
     pub(super) key_changes: BTreeMap<AccountId, BlockNumber>,
+    /// Of who gave an account up, whom it named first.
+    pub(super) successors: BTreeMap<AccountId, AccountId>,
     /// Who ever had a role.
     pub(super) known: BTreeSet<AccountId>,
     /// Every signature that a phone made: by which key and over what. No other is valid.
@@ -138,6 +140,17 @@ impl World {
             .map(|id| id as u32)
     }
 
+    /// Whether an account may take the place of this one, for all that the chain knows of both.
+    pub(super) fn may_follow(&self, who: &AccountId, successor: &AccountId) -> bool {
+        !self.known.contains(successor) || self.successors.get(who) == Some(successor)
+    }
+
+    /// Whoever gave an account up keeps its first successor.
+    pub(super) fn note_successor(&mut self, who: &AccountId, successor: &AccountId) {
+        let first = self.successors.entry(who.clone());
+        first.or_insert_with(|| successor.clone());
+    }
+
     pub(super) fn add_study(
         &mut self,
         sponsor: AccountId,
@@ -182,7 +195,7 @@ impl Study {
             .count() as u32
     }
 
-    /// All roles of `who` are its successor's from now on, who is nobody that the chain knows.
+    /// All roles of `who` are its successor's from now on, who is nobody that the chain knows, or who took its place elsewhere.
     pub(super) fn rotate(
         &mut self,
         who: &AccountId,
@@ -191,6 +204,8 @@ impl Study {
     ) -> Result<(), &'static str> {
         ensure(self.has(who), "NoRoleInStudy")?;
         ensure(is_new, "SuccessorIsNotNew")?;
+        let is_nobody_here = !self.has(successor) && !self.generations.contains_key(successor);
+        ensure(is_nobody_here, "SuccessorIsNotNew")?;
         let generation = self.generations.get(who).copied().unwrap_or_default();
         ensure(generation < ROTATIONS, "TooManyRotations")?;
         if self.sponsor == *who {
