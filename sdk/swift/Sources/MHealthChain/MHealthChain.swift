@@ -1074,7 +1074,7 @@ open class PhoneCore: PhoneCoreProtocol, @unchecked Sendable {
     /**
      * Opens the phone that is in the store, or makes the store ready for one. Nobody is asked but the key store. Errors:
      * `wrong_keystore` where the store was copied from another phone or the key store was reset, `keystore_locked`,
-     * `state_corrupt`, `state_in_use`, `not_a_checkpoint` and others.
+     * `state_corrupt`, `state_in_use`, `not_a_checkpoint`, `not_a_chain` and others.
      */
 public static func `open`(store: StoreHost, keystore: KeystoreHost, transport: TransportHost, options: PhoneOptions)throws  -> PhoneCore  {
     return try  FfiConverterTypePhoneCore_lift(try rustCallWithError(FfiConverterTypeSdkError_lift) {
@@ -2463,6 +2463,11 @@ public struct PhoneOptions: Equatable, Hashable {
      * changed by force. They come with the app or in a letter, and never from a server.
      */
     public var checkpoints: [String]
+    /**
+     * Hash of the first block of the chain that the app is for, written `0x…`. Codes of any other are refused (`another_chain`), and so
+     * is a phone that is on another (`state_of_another_chain`). None: the chain that the code was made for.
+     */
+    public var chain: String?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -2477,10 +2482,15 @@ public struct PhoneOptions: Equatable, Hashable {
         /**
          * Blocks that the consortium names, each written `0x…@NUMBER`, over which proofs may lead where the chain's authorities were
          * changed by force. They come with the app or in a letter, and never from a server.
-         */checkpoints: [String] = []) {
+         */checkpoints: [String] = [], 
+        /**
+         * Hash of the first block of the chain that the app is for, written `0x…`. Codes of any other are refused (`another_chain`), and so
+         * is a phone that is on another (`state_of_another_chain`). None: the chain that the code was made for.
+         */chain: String? = nil) {
         self.copies = copies
         self.trustRelays = trustRelays
         self.checkpoints = checkpoints
+        self.chain = chain
     }
 
     
@@ -2501,7 +2511,8 @@ public struct FfiConverterTypePhoneOptions: FfiConverterRustBuffer {
             try PhoneOptions(
                 copies: FfiConverterUInt32.read(from: &buf), 
                 trustRelays: FfiConverterBool.read(from: &buf), 
-                checkpoints: FfiConverterSequenceString.read(from: &buf)
+                checkpoints: FfiConverterSequenceString.read(from: &buf), 
+                chain: FfiConverterOptionString.read(from: &buf)
         )
     }
 
@@ -2509,6 +2520,7 @@ public struct FfiConverterTypePhoneOptions: FfiConverterRustBuffer {
         FfiConverterUInt32.write(value.copies, into: &buf)
         FfiConverterBool.write(value.trustRelays, into: &buf)
         FfiConverterSequenceString.write(value.checkpoints, into: &buf)
+        FfiConverterOptionString.write(value.chain, into: &buf)
     }
 }
 
@@ -4088,7 +4100,7 @@ private let initializationResult: InitializationResult = {
     if (uniffi_mhealth_sdk_checksum_constructor_cancellation_new() != 61793) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_mhealth_sdk_checksum_constructor_phonecore_open() != 16051) {
+    if (uniffi_mhealth_sdk_checksum_constructor_phonecore_open() != 20132) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_mhealth_sdk_checksum_constructor_proofreader_new() != 5710) {
