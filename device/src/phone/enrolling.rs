@@ -25,6 +25,16 @@ use crate::{
     sync::SyncError,
 };
 
+/// What came of the code that the present device had kept.
+enum Kept {
+    /// It enrolled the device.
+    Enrolled(DeviceId),
+    /// It was of no use.
+    Useless,
+    /// It enrolled the device, which is retired already, as its server says.
+    Retired,
+}
+
 /// How far the present device has come.
 enum Present {
     /// There is none that could be enrolled, or is.
@@ -59,21 +69,22 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         if let Some(ledger) = self.ledger() {
             ledger.expect_study(&Terms::from(&found))?;
         }
+        let mut may_fit = true;
         match present {
             Present::Nothing => {}
             Present::Enrolled(number) => {
                 self.expect_retired(number, &found, address, ends).await?;
             }
             Present::Begun(kept, at) => {
-                let first = self.try_kept(&kept, &at, &found, address, ends).await?;
-                match first {
-                    Some(number) if kept == *code => return Ok(number),
-                    Some(number) => return Err(enrolled_already(number).into()),
-                    None => {}
+                match self.try_kept(&kept, &at, &found, address, ends).await? {
+                    Kept::Enrolled(number) if kept == *code => return Ok(number),
+                    Kept::Enrolled(number) => return Err(enrolled_already(number).into()),
+                    Kept::Useless => {}
+                    Kept::Retired => may_fit = false,
                 }
             }
         }
-        let is_new = self.make_ready(&found, code, address, true)?;
+        let is_new = self.make_ready(&found, code, address, may_fit)?;
         self.redeem(address, code, is_new, ends).await
     }
 
@@ -138,8 +149,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         }
     }
 
-    /// Tries the code that the device has kept before another one, which is for this: it may be bound to the device already. None
-    /// when it is of no use.
+    /// Tries the code that the device has kept before another one, which is for this: it may be bound to the device already.
     async fn try_kept(
         &self,
         kept: &EnrolmentCode,
@@ -147,13 +157,16 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         found: &CodeTerms,
         instead: &Address,
         ends: &Moment,
-    ) -> Result<Option<DeviceId>, SyncError> {
+    ) -> Result<Kept, SyncError> {
         let (ledger, id) = self.device()?;
         let servers = self.servers(&ledger, at, ends);
         match enrol_one(&*ledger, &servers, id, kept, |_| Ok(())).await {
-            Ok(number) => Ok(Some(number)),
-            Err(SyncError::Refused(_)) => prove_one(&*ledger, &servers, id).await,
-            Err(SyncError::Device(Error::Frozen { .. })) => Ok(None),
+            Ok(number) => Ok(Kept::Enrolled(number)),
+            Err(SyncError::Refused(_)) => {
+                let proved = prove_one(&*ledger, &servers, id).await?;
+                Ok(proved.map_or(Kept::Useless, Kept::Enrolled))
+            }
+            Err(SyncError::Device(Error::Frozen { .. })) => Ok(Kept::Useless),
             // Its server may be gone for good, or say that the device is retired while nobody is known who could prove it. What was
             // sealed is not given up for that, unless the other code is for who goes on from this device.
             Err(SyncError::Chain(fault)) => {
@@ -163,7 +176,8 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
                 let goes_on = is_retired && before.is_some() && before == device.number;
                 let is_lost = is_retired || at != instead;
                 match goes_on || is_lost && (device.length == 0 || fits(&ledger, found)?) {
-                    true => Ok(None),
+                    true if is_retired => Ok(Kept::Retired),
+                    true => Ok(Kept::Useless),
                     false => Err(fault.into()),
                 }
             }

@@ -36,12 +36,12 @@ const LANES: usize = 4;
 const PART_FOR_THE_POOL: u32 = 8;
 
 /// The part of its time that an author loses in a lane before it leaves that lane, last lane first. The last one has nobody behind
-/// it; there the author gives up when the block is full.
-const LOST: [u32; LANES] = [4, 10, 10, 10];
+/// it: where so much is lost, the block is full.
+const LOST: [u32; LANES] = [20, 10, 10, 10];
 
 /// The hundredths of its time that an author uses in a lane before it leaves that lane, last lane first: as many as the lane may take of
-/// a block's weight.
-const SHARE: [u32; LANES] = [100, 15, 25, 20];
+/// a block's weight. The last one has what is left, until the author's time is over.
+const SHARE: [u32; LANES] = [1_000, 15, 25, 20];
 
 /// What waits for a block.
 type Waiting<T> = Box<dyn ReadyTransactions<Item = Arc<T>> + Send>;
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_lane_may_cost_more_because_nobody_is_behind_it() {
+    fn the_last_lane_is_left_when_the_block_is_full_and_not_for_one_that_does_not_fit() {
         let (mut lanes, _) = author(&[RELAY; 3], SHORT);
         let lost = SHORT / LOST[0] + LONG;
         assert_eq!(seen(&mut lanes, RELAY, lost).len(), 1);
