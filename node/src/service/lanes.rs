@@ -344,7 +344,7 @@ mod tests {
         for slow in [DEVICE, STUDY, CONSORTIUM] {
             let (mut lanes, reported) = author(&[slow, slow, slow, RELAY, RELAY], SHORT);
             let mut seen = Vec::new();
-            while let Some(next) = lanes.next() {
+            for next in lanes.by_ref() {
                 let lane = *next.priority() >> 32;
                 seen.push(lane);
                 if lane == slow {
