@@ -7,6 +7,7 @@ mod checkpoints;
 mod crowds;
 mod erasures;
 mod scopes;
+mod small;
 mod strangers;
 mod together;
 mod validators;

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use hashchain::Run;
-use mhealth_chain_client::{calls, Account, ChainClient};
+use mhealth_chain_client::calls;
 use mhealth_testing::audit;
-use mhealth_testing::node::Launch;
 use mhealth_testing::phone::{enrol, record};
 use mhealth_testing::played_relay::PlayedRelay;
-use mhealth_testing::topology::{OFFICES, PAPER_STUDY, RELAYS, SIGNED_STUDY, SPONSOR};
+use mhealth_testing::topology::{PAPER_STUDY, SIGNED_STUDY, SPONSOR};
 
 use super::super::arena::aside;
 use super::super::rights::tried;
+use super::small::SmallStudy;
 use crate::attack::Attack;
 use crate::play::Tried;
 
@@ -37,18 +37,10 @@ pub(super) async fn play(attempts: u32, folder: &Path) -> Result<Vec<Tried>> {
 }
 
 async fn attempt(number: u32, first_sequence: u64, folder: &Path) -> Result<Tried> {
-    let node = aside(|| Launch::instant().arg("--state-pruning=archive").start()).await?;
-    let chain = ChainClient::connect(&node.url()).await?;
-    let office = chain.submitter(Account::from_secret_uri(OFFICES[0])?);
-    let sponsor = chain.submitter(Account::from_secret_uri(SPONSOR)?);
-    let relay = PlayedRelay::appoint(&chain, SIGNED_STUDY, SPONSOR, RELAY).await?;
-    // Of a study whose relays are all read an audit has nothing else to miss.
-    for account in RELAYS {
-        let removal = calls::remove_relay(SIGNED_STUDY, Account::from_secret_uri(account)?.id());
-        sponsor.submit_and_wait(removal).await?;
-    }
-    let stranger = PlayedRelay::appoint(&chain, PAPER_STUDY, SPONSOR, STRANGER).await?;
-    let mut phone = enrol(&office, SIGNED_STUDY, 1).await?;
+    let study = SmallStudy::of(RELAY).await?;
+    let stranger = PlayedRelay::appoint(&study.chain, PAPER_STUDY, SPONSOR, STRANGER).await?;
+    let mut phone = enrol(&study.office, SIGNED_STUDY, 1).await?;
+    let relay = &study.relay;
     relay.relay(&record(&mut phone, 2, "a night")).await?;
     let run = Run {
         device: phone.device(),
@@ -62,14 +54,7 @@ async fn attempt(number: u32, first_sequence: u64, folder: &Path) -> Result<Trie
     relay.relay(&record(&mut phone, 1, "a night")).await?;
     let file = |end: &str| folder.join(format!("strangers-{number}.{end}"));
     relay.export(&file("ndjson")).await?;
-    let options = audit::Options {
-        node: node.url(),
-        study: SIGNED_STUDY,
-        genesis: Some(format!("{:?}", chain.genesis_hash())),
-        exports: vec![("study".into(), file("ndjson"))],
-        trust_node: true,
-        ..audit::Options::default()
-    };
+    let options = study.audit("study", file("ndjson"));
     let json = file("json");
     let watched = aside(move || audit::watch(audit::command(&options, &json)?, PATIENCE)).await?;
     let held = watched.status == Some(0);

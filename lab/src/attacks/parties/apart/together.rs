@@ -8,17 +8,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use hashchain::{DeviceId, OpeningKey};
-use mhealth_chain_client::{calls, Account, ChainClient};
 use mhealth_testing::audit::{self, Report};
 use mhealth_testing::enrolment::SealedTo;
-use mhealth_testing::node::Launch;
 use mhealth_testing::phone::{enrol_sealed_to, record};
-use mhealth_testing::played_relay::PlayedRelay;
-use mhealth_testing::topology::{OFFICES, RELAYS, SIGNED_STUDY, SPONSOR};
+use mhealth_testing::topology::SIGNED_STUDY;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::super::arena::aside;
+use super::small::SmallStudy;
 use crate::attack::Attack;
 use crate::judge::{Fate, Named, Verdict};
 use crate::play::Tried;
@@ -41,16 +39,7 @@ pub(super) async fn play(seed: u64, attempts: u32, folder: &Path) -> Result<Vec<
 }
 
 async fn attempt(number: u32, mut random: StdRng, folder: &Path) -> Result<Tried> {
-    let node = aside(|| Launch::instant().arg("--state-pruning=archive").start()).await?;
-    let chain = ChainClient::connect(&node.url()).await?;
-    let office = chain.submitter(Account::from_secret_uri(OFFICES[0])?);
-    let sponsor = chain.submitter(Account::from_secret_uri(SPONSOR)?);
-    let relay = PlayedRelay::appoint(&chain, SIGNED_STUDY, SPONSOR, RELAY).await?;
-    // Of a study whose relays are all read an audit has nothing else to miss.
-    for account in RELAYS {
-        let removal = calls::remove_relay(SIGNED_STUDY, Account::from_secret_uri(account)?.id());
-        sponsor.submit_and_wait(removal).await?;
-    }
+    let study = SmallStudy::of(RELAY).await?;
     let (mut list, mut bad) = (String::new(), None);
     for place in 0..PHONES {
         let mut key = || OpeningKey::from_bytes(&random.random()).sealing_key().0;
@@ -60,8 +49,8 @@ async fn attempt(number: u32, mut random: StdRng, folder: &Path) -> Result<Tried
             participant: Some(if is_bad { thiefs } else { own }),
             ..SealedTo::development()
         };
-        let mut phone = enrol_sealed_to(&to, &office, SIGNED_STUDY, place as u8 + 1).await?;
-        relay.relay(&record(&mut phone, 1, "a night")).await?;
+        let mut phone = enrol_sealed_to(&to, &study.office, SIGNED_STUDY, place as u8 + 1).await?;
+        study.relay.relay(&record(&mut phone, 1, "a night")).await?;
         let digits: String = own.iter().map(|byte| format!("{byte:02x}")).collect();
         // The holder knows participants by their pseudonyms, or their devices by number.
         match number % 2 {
@@ -74,15 +63,10 @@ async fn attempt(number: u32, mut random: StdRng, folder: &Path) -> Result<Tried
     }
     let file = |end: &str| folder.join(format!("together-{number}.{end}"));
     std::fs::write(file("list"), list)?;
-    relay.export(&file("ndjson")).await?;
+    study.relay.export(&file("ndjson")).await?;
     let options = audit::Options {
-        node: node.url(),
-        study: SIGNED_STUDY,
-        genesis: Some(format!("{:?}", chain.genesis_hash())),
-        exports: vec![("together".into(), file("ndjson"))],
         participants: Some(file("list")),
-        trust_node: true,
-        ..audit::Options::default()
+        ..study.audit("together", file("ndjson"))
     };
     let json = file("json");
     let report = aside(move || audit::run(&options, &json)).await?;
