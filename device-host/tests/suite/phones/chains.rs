@@ -10,15 +10,9 @@ use mhealth_device_host::{
     host::Host, servers::Certificates, HttpTransport, Options, Phone, Standing, SystemEntropy,
 };
 
-use super::{
-    enrolling::{cut_off, reconnect},
-    memory::Memory,
-    seal, Desk, TestPhone, LONG,
-};
+use super::{enrolling::unredeemed, memory::Memory, seal, Desk, TestPhone, LONG};
 use crate::support::{
-    clock,
-    fakes::Trouble,
-    terms,
+    clock, terms,
     trial::impatience,
     world::{code_for, code_on},
 };
@@ -97,12 +91,7 @@ async fn a_server_that_makes_codes_for_another_chain_is_found_out_by_the_app() {
 #[tokio::test]
 async fn an_app_that_names_another_chain_than_its_phone_is_on_sends_nothing() {
     let desk = Desk::new().await;
-    let phone = desk.open_impatient().await;
-    cut_off(&desk, Trouble::LostRequest);
-    desk.enrol(&phone, "CODE").await.expect_err("not redeemed");
-    reconnect(&desk);
-    seal(&phone, "night 1").expect("it knows its study");
-    drop(phone);
+    drop(unredeemed(&desk).await);
     let asked = desk.office.set().requests;
     let phone = desk.open_for(THIEFS.0).await;
     for code in ["CODE", "SECOND"] {

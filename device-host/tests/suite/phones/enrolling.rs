@@ -25,6 +25,16 @@ pub(super) fn reconnect(desk: &Desk) {
     desk.office.set().troubles.clear();
 }
 
+/// A phone whose code did not get to the server, and that has sealed a night since.
+pub(super) async fn unredeemed(desk: &Desk) -> TestPhone<Memory> {
+    let phone = desk.open_impatient().await;
+    cut_off(desk, Trouble::LostRequest);
+    desk.enrol(&phone, "CODE").await.expect_err("not redeemed");
+    reconnect(desk);
+    seal(&phone, "night 1").expect("it knows its study");
+    phone
+}
+
 async fn enrol(
     desk: &Desk,
     phone: &TestPhone<Memory>,
@@ -141,11 +151,7 @@ async fn a_code_whose_answer_was_lost_is_tried_before_another_one() {
 #[tokio::test]
 async fn another_code_is_redeemed_when_the_one_before_is_of_no_use_and_keeps_the_nights() {
     let desk = Desk::new().await;
-    let phone = desk.open_impatient().await;
-    cut_off(&desk, Trouble::LostRequest);
-    desk.enrol(&phone, "CODE").await.expect_err("not redeemed");
-    reconnect(&desk);
-    seal(&phone, "night 1").expect("it knows its study");
+    let phone = unredeemed(&desk).await;
     let staff = desk.world.state().codes.remove(&*code("CODE").reveal());
     assert!(staff.is_some_and(|issued| issued.used_for.is_none()));
     let refused = phone.sync(LONG).await.expect_err("revoked");

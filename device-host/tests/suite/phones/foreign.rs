@@ -7,7 +7,7 @@ use std::time::Duration;
 use hashchain::DeviceId;
 use mhealth_device_host::{FreezeReason, Standing};
 
-use super::{memory::Memory, seal, Desk, TestPhone, LONG};
+use super::{seal, Desk, LONG};
 use crate::support::fakes::Entries;
 
 /// All that a relay may do instead of showing how the chain goes on.
@@ -22,26 +22,11 @@ const USELESS: [Entries; 5] = [
 const RESTORED: Standing = Standing::Frozen(FreezeReason::RestoredBackup);
 const FOREIGN: Standing = Standing::Frozen(FreezeReason::ForeignHead);
 
-/// A phone that was set up from a copy of itself. The chain has two nights more.
-async fn restored(desk: &mut Desk) -> TestPhone<Memory> {
-    let phone = desk.enrolled().await;
-    seal(&phone, "night 1").expect("sealed");
-    phone.sync(LONG).await.expect("sent");
-    let copy = desk.memory.revived(None);
-    for night in ["night 2", "night 3"] {
-        seal(&phone, night).expect("sealed");
-    }
-    phone.sync(LONG).await.expect("sent");
-    drop(phone);
-    desk.memory = copy;
-    desk.open().await.expect("it is whole")
-}
-
 #[tokio::test]
 async fn a_phone_stops_though_no_relay_shows_how_the_chain_goes_on() {
     for shown in USELESS {
         let mut desk = Desk::new().await;
-        let phone = restored(&mut desk).await;
+        let phone = desk.restored().await;
         desk.relay.set().entries = shown;
         let before = desk.relay.set().requests;
         let standing = phone.sync(Duration::from_secs(4)).await;
@@ -69,7 +54,7 @@ async fn a_phone_stops_though_no_relay_shows_how_the_chain_goes_on() {
 async fn another_relay_shows_what_the_first_one_does_not() {
     for shown in USELESS {
         let mut desk = Desk::new().await;
-        let phone = restored(&mut desk).await;
+        let phone = desk.restored().await;
         let _other = desk.add_relay().await;
         desk.relay.set().entries = shown;
         let standing = phone.sync(Duration::from_secs(9)).await;

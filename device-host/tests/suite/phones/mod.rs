@@ -99,6 +99,21 @@ impl Desk {
         phone
     }
 
+    /// A phone that was set up from a copy of itself. The chain has two nights more.
+    async fn restored(&mut self) -> TestPhone<Memory> {
+        let phone = self.enrolled().await;
+        seal(&phone, "night 1").expect("sealed");
+        phone.sync(LONG).await.expect("sent");
+        let copy = self.memory.revived(None);
+        for night in ["night 2", "night 3"] {
+            seal(&phone, night).expect("sealed");
+        }
+        phone.sync(LONG).await.expect("sent");
+        drop(phone);
+        self.memory = copy;
+        self.open().await.expect("it is whole")
+    }
+
     async fn enrol<S: PhoneStore>(&self, phone: &TestPhone<S>, name: &str) -> Result<u32, String> {
         let code = code(name).reveal().to_string();
         let enrolled = phone.enrol(&self.office.address, &code, LONG).await;

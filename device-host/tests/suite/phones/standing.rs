@@ -19,18 +19,7 @@ const RETIRED: Standing = Standing::Frozen(FreezeReason::Retired);
 #[tokio::test]
 async fn a_restored_copy_stops_and_the_phone_begins_anew_with_another_code() {
     let mut desk = Desk::new().await;
-    let phone = desk.enrolled().await;
-    seal(&phone, "night 1").expect("sealed");
-    phone.sync(LONG).await.expect("sent");
-    let copy = desk.memory.revived(None);
-    for night in ["night 2", "night 3"] {
-        seal(&phone, night).expect("sealed");
-    }
-    phone.sync(LONG).await.expect("sent");
-    drop(phone);
-
-    desk.memory = copy;
-    let phone = desk.open().await.expect("it is whole");
+    let phone = desk.restored().await;
     let standing = phone.sync(LONG).await.expect("compared");
     assert_eq!(standing, Standing::Frozen(FreezeReason::RestoredBackup));
     let status = phone.status().expect("read");
