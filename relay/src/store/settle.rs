@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use hashchain::DeviceId;
-use mhealth_api::{BlockRef, Hash, Refusal};
+use mhealth_api::{BlockRef, Refusal};
 use mhealth_server::WriteTransaction;
 use sqlx::AssertSqlSafe;
 
@@ -55,15 +55,6 @@ impl Store {
                 .fetch_optional(self.own.pool())
                 .await?;
         row.map(block_ref).transpose()
-    }
-
-    /// The hash of a block that was worked off, if it is remembered.
-    pub async fn followed_at(&self, number: u64) -> Result<Option<Hash>, StoreError> {
-        let row: Option<(Vec<u8>,)> = sqlx::query_as("SELECT hash FROM followed WHERE number = $1")
-            .bind(signed(number))
-            .fetch_optional(self.own.pool())
-            .await?;
-        row.map(|(bytes,)| hash(bytes)).transpose()
     }
 
     /// The latest block up to this one that was worked off and is remembered.
