@@ -13,7 +13,7 @@
 //! A run may begin with registered entries and go on with new ones. Then only the new ones are registered, and the others are
 //! brought again: one new entry a run would otherwise hide 255 that are not.
 
-use crate::{Config, EntriesBrought, EntriesBroughtAgain};
+use crate::{size::share, Config, EntriesBrought, EntriesBroughtAgain};
 use pallet_studies::StudyId;
 use sp_runtime::AccountId32;
 
@@ -83,9 +83,8 @@ pub(crate) fn settle<T: Config>(
 impl Known {
     /// Bytes of the entries beyond so many.
     fn beyond(self, free: u64) -> u32 {
-        let beyond = u64::from(self.bytes) * self.entries.saturating_sub(free);
-        let bytes = beyond.checked_div(self.entries).unwrap_or(0);
-        u32::try_from(bytes).unwrap_or(u32::MAX)
+        let beyond = self.entries.saturating_sub(free);
+        share(self.bytes, beyond, self.entries)
     }
 }
 

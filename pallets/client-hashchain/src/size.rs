@@ -34,9 +34,13 @@ pub(crate) fn bytes_of(run: RunView<'_>) -> u32 {
 
 /// Bytes of so many entries of a run, as their share of it, rounded down.
 pub(crate) fn share_of(run: RunView<'_>, entries: usize) -> u32 {
-    let bytes = u64::from(bytes_of(run)) * entries as u64;
-    let share = bytes.checked_div(run.entries.len() as u64).unwrap_or(0);
-    u32::try_from(share).unwrap_or(u32::MAX)
+    share(bytes_of(run), entries as u64, run.entries.len() as u64)
+}
+
+/// The share that so many of all entries have in their bytes, rounded down.
+pub(crate) fn share(bytes: u32, entries: u64, all: u64) -> u32 {
+    let share = u64::from(bytes).saturating_mul(entries).checked_div(all);
+    u32::try_from(share.unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
 fn count(size: usize) -> u32 {
