@@ -29,8 +29,8 @@ pub struct ServerOptions {
     )]
     pub listen: SocketAddr,
 
-    /// Where staff, metrics and probes are served, and nowhere else then: `127.0.0.1:PORT`, or `unix:PATH` for a socket that
-    /// only the server's user can open. Without it the public address serves them, too.
+    /// Where metrics and probes are served, and an authentication server's staff, and nowhere else then: `127.0.0.1:PORT`, or
+    /// `unix:PATH` for a socket that only the server's user can open. Without it the public address serves them, too.
     #[arg(long, value_name = "PLACE", env = "MHEALTH_ADMIN_LISTEN")]
     pub admin_listen: Option<StaffAddress>,
 

@@ -157,6 +157,14 @@ impl Server {
         child.is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// Its second place (`--admin-listen`), as it printed it: `http://127.0.0.1:PORT` or `unix:PATH`.
+    pub fn second_place(&self) -> Result<String> {
+        const WORDS: &str = "for staff and operators: ";
+        let name = self.launch.program.name();
+        let line = self.output.wait_for(name, WORDS, PATIENCE)?;
+        Ok(line.replacen(WORDS, "", 1))
+    }
+
     /// The last lines that it logged since it was started last.
     pub fn log(&self) -> String {
         self.log.text()
