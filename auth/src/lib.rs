@@ -24,7 +24,7 @@
 //! 7. [`tokens`] and [`keys`]: the device proves that it possesses its key and gets tokens, and relays get the keys that
 //!    sign them.
 //!
-//! What all of them share is the [`app`]; [`server`] and [`cli`] start it.
+//! What all of them share is the [`app`]; [`server`] and [`cli`] start it. `paper` makes the sheet that a participant is handed.
 
 pub mod app;
 pub mod approvals;
@@ -39,6 +39,7 @@ pub mod mark;
 pub mod metrics;
 pub mod order_book;
 pub mod orders;
+mod paper;
 mod ready;
 pub mod routes;
 pub mod server;
