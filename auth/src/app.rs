@@ -12,6 +12,7 @@ use mhealth_server::dpop::Proofs;
 use mhealth_server::{ApiError, BaseAddress, CancellationToken, Failures, SharedClock};
 
 use crate::approvals::Act;
+use crate::connection::Connection;
 use crate::keys::KeyRing;
 use crate::login::Login;
 use crate::metrics::Metrics;
@@ -48,7 +49,7 @@ pub struct App {
     /// Where everything is kept.
     pub store: Store,
     /// The chain, to read.
-    pub chain: ChainClient,
+    pub chain: Connection,
     /// News of what is to be done on the chain.
     pub orders: OrderBook,
     /// Checks proofs of possession.
@@ -85,22 +86,19 @@ impl App {
 
     /// The chain at the latest finalised block.
     pub async fn finalised(&self) -> Result<Finalised, ApiError> {
-        Ok(finalised(&self.chain).await?)
+        Ok(finalised(self.chain.client()?).await?)
     }
 
     /// A study; `unknown_study` when there is none.
     pub async fn study(&self, study: StudyId) -> Result<StudyView, ApiError> {
-        let found = self.chain.study(study).await?;
+        let found = self.chain.client()?.study(study).await?;
         found.ok_or_else(|| Code::UnknownStudy.into())
     }
 
     /// A device of this server's study; `unknown_device` or `wrong_study`.
     pub async fn device(&self, device: DeviceId) -> Result<DeviceView, ApiError> {
-        let found = self
-            .chain
-            .device(device)
-            .await?
-            .ok_or(Code::UnknownDevice)?;
+        let found = self.chain.client()?.device(device).await?;
+        let found = found.ok_or(Code::UnknownDevice)?;
         match found.study == self.terms.study {
             true => Ok(found),
             false => Err(Code::WrongStudy.into()),

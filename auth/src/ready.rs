@@ -28,12 +28,16 @@ pub(crate) fn parts(
         })
         .part("chain", move || {
             let app = chain.clone();
-            async move { chain_answers(app.chain.finalised()).await.map(drop) }
+            async move {
+                let block = async { app.chain.client()?.finalised().await };
+                chain_answers(block).await.map(drop)
+            }
         })
         .part("clock", move || {
             let (app, age) = (clock.clone(), age.clone());
             async move {
-                let head = chain_answers(app.chain.finalised_time()).await?;
+                let head = async { app.chain.client()?.finalised_time().await };
+                let head = chain_answers(head).await?;
                 chain_clock(head, app.now(), oldest, &age)
             }
         })
