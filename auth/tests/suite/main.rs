@@ -4,6 +4,7 @@
 
 mod administering;
 mod approving;
+mod commands;
 mod copies;
 mod duties;
 mod enrolling;
