@@ -28,7 +28,7 @@ pub struct Options {
     #[command(flatten)]
     server: ServerOptions,
     #[command(flatten)]
-    auth: AuthOptions,
+    pub(crate) auth: AuthOptions,
     #[command(subcommand)]
     command: Option<Command>,
 }

@@ -3,7 +3,7 @@
 //! How the server starts: options, database, chain, keys, routes.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::{bail, Context};
@@ -11,13 +11,15 @@ use hashchain::StudyId;
 use mhealth_api::{Hash, Key};
 use mhealth_chain_client::{Account, ChainClient, SubmitterOptions};
 use mhealth_server::dpop::Proofs;
+use mhealth_server::startup::reload;
 use mhealth_server::{
     with_reserve, BaseAddress, Bound, CancellationToken, ChainOptions, FailureOptions, Failures,
     Ground, Readiness, SecretText, Server, ServerOptions, SharedClock, SystemClock, LIST_DELIMITER,
 };
 
-use crate::app::{App, Terms};
+use crate::app::{App, Settings, Terms};
 use crate::approvals::Act;
+use crate::cli::Options;
 use crate::connection::Connection;
 use crate::desk;
 use crate::keys::KeyRing;
@@ -165,9 +167,6 @@ pub async fn prepare(
         check_role(client, &account, study).await?;
     }
 
-    if auth.relays.is_empty() {
-        tracing::warn!("no relay is named, so tokens are good nowhere: give --relay");
-    }
     let bound = server.bind().await?;
     let issuer = issuer(auth, &bound)?;
     let key_secret = auth.key_secret()?;
@@ -182,6 +181,7 @@ pub async fn prepare(
     let failures = Failures::register(auth.failures, &ground.registry)?;
     let app = Arc::new(App {
         terms: terms(auth, &issuer, genesis, own, study),
+        settings: RwLock::new(Arc::new(Settings::of(auth))),
         proofs,
         orders: OrderBook::new(store.clone()),
         keys: KeyRing::new(store.clone(), &key_secret),
@@ -220,6 +220,7 @@ pub async fn prepare(
         })
         .staff(routes::STAFF)
         .machines(routes::RELAYS)
+        .background("reloading", reload_settings(app.clone()))
         .background("desk", with_reserve(work(app, account)))
         .background("mark", marking)
         .background("cleaning", remove_expired(shared)))
@@ -243,11 +244,18 @@ fn terms(
         chain,
         server,
         study,
-        relays: auth.relays.clone(),
         token_lifetime: auth.token_lifetime,
         clock_skew: auth.clock_skew,
         patience: Duration::from_secs(auth.patience),
-        second_approval: auth.second_approval.iter().copied().collect(),
+    }
+}
+
+/// Takes up what the options say otherwise when they are read anew.
+async fn reload_settings(app: Arc<App>) {
+    let reloads = reload(|options: Options| app.take_up(&options.auth));
+    tokio::select! {
+        () = app.stop.cancelled() => {}
+        () = reloads => {}
     }
 }
 

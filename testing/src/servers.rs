@@ -206,6 +206,13 @@ impl Server {
             .map_or(Ok(()), |child| process::signal(child, "CONT"))
     }
 
+    /// Asks it to read its options and certificates anew, as an operator would.
+    pub fn hang_up(&self) -> Result<()> {
+        self.child
+            .as_ref()
+            .map_or(Ok(()), |child| process::signal(child, "HUP"))
+    }
+
     /// Kills it, as a power cut would (`kill -9`), and waits until it is gone.
     pub fn kill(&mut self) -> Result<()> {
         match self.child.take() {

@@ -20,7 +20,7 @@ on_both_databases! {
 }
 
 /// A token of a server with a process of its own, and the clock of this machine.
-async fn token(
+pub(crate) async fn token(
     setting: &Setting,
     url: &str,
     phone: &Phone,
@@ -33,7 +33,7 @@ async fn token(
     answer(request.send().await.unwrap()).await
 }
 
-async fn enrolled(setting: &Setting, url: &str, participant: &str) -> (Phone, DeviceId) {
+pub(crate) async fn enrolled(setting: &Setting, url: &str, participant: &str) -> (Phone, DeviceId) {
     let code = issue(setting, url, participant).await;
     let phone = Phone::random();
     let request = setting.request(&phone, &code.code);

@@ -15,6 +15,7 @@ mod logs;
 mod outages;
 mod processes;
 mod queueing;
+mod reloading;
 mod reserve;
 mod silence;
 mod support;
