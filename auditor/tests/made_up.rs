@@ -6,6 +6,7 @@ mod support;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -54,8 +55,11 @@ async fn envelopes_that_nobody_registered_take_no_memory() {
     let out = trial.directory.path().join("study.evidence");
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let mut prove = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
+        // It is its owner's alone, whatever the shell says.
+        let mut prove = Command::new("sh");
         prove
+            .args(["-c", r#"umask 000; exec "$0" "$@""#])
+            .arg(env!("CARGO_BIN_EXE_mhealth-auditor"))
             .args(["prove", "--study", "0", "--node", &trial.node.url()])
             .args(["--genesis", &trial.genesis()])
             .arg(format!("--export=dave={}", export.display()))
@@ -71,6 +75,8 @@ async fn envelopes_that_nobody_registered_take_no_memory() {
         }
         assert!(Instant::now() < deadline, "{said}");
     }
+    let mode = std::fs::metadata(&out).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     let evidence = Evidence::from_bytes(&std::fs::read(&out).unwrap()).unwrap();
     let claims = verify(&evidence, trial.chain.genesis_hash().0, &[]).unwrap();
     assert_eq!(claims.study, Some(StudyId(0)));
