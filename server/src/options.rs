@@ -132,6 +132,16 @@ pub struct ServerOptions {
     )]
     pub ready_head_age: u64,
 
+    /// Seconds that a run, or an order of an authentication server, may wait for the chain before the server is not ready. 0:
+    /// however long.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "MHEALTH_READY_QUEUE_AGE",
+        default_value_t = 600
+    )]
+    pub ready_queue_age: u64,
+
     /// Bytes that must be left where an SQLite database is, or the server is not ready.
     #[arg(
         long,

@@ -15,6 +15,7 @@ mod logs;
 mod outages;
 mod processes;
 mod queueing;
+mod readiness;
 mod reloading;
 mod reserve;
 mod silence;
