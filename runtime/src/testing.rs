@@ -3,6 +3,7 @@
 //! What the tests of this crate start from.
 
 use codec::Encode;
+use frame_metadata_hash_extension::CheckMetadataHash;
 use frame_support::genesis_builder_helper::{build_state, get_preset};
 use serde_json::Value;
 use sp_genesis_builder::{DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
@@ -71,7 +72,16 @@ pub(crate) fn signed_by(
     call: RuntimeCall,
     sign: impl FnOnce(&[u8]) -> Signature,
 ) -> UncheckedExtrinsic {
-    let extension: TxExtension = (
+    let extension = extension(nonce, CheckMetadataHash::new(false));
+    let payload =
+        SignedPayload::new(call.clone(), extension.clone()).expect("nothing implicit is missing");
+    let signature = payload.using_encoded(sign);
+    UncheckedExtrinsic::new_signed(call, who.into(), signature, extension)
+}
+
+/// What an immortal transaction says beside its call.
+pub(crate) fn extension(nonce: Nonce, digest: CheckMetadataHash<Runtime>) -> TxExtension {
+    (
         frame_system::CheckNonZeroSender::new(),
         frame_system::CheckSpecVersion::new(),
         frame_system::CheckTxVersion::new(),
@@ -79,10 +89,6 @@ pub(crate) fn signed_by(
         frame_system::CheckMortality::from(Era::Immortal),
         pallet_admission::Admit::<Runtime>::with_nonce(nonce),
         frame_system::CheckWeight::new(),
-        frame_metadata_hash_extension::CheckMetadataHash::new(false),
-    );
-    let payload =
-        SignedPayload::new(call.clone(), extension.clone()).expect("nothing implicit is missing");
-    let signature = payload.using_encoded(sign);
-    UncheckedExtrinsic::new_signed(call, who.into(), signature, extension)
+        digest,
+    )
 }

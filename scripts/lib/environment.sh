@@ -63,6 +63,10 @@ upgraded_runtime() {
     echo "$work/$name.wasm"
 }
 
+# What a released runtime has beside the others: the hash of its metadata, without which hardware wallets cannot sign.
+# shellcheck disable=SC2034 # for those who source this
+released_features=mhealth-runtime/metadata-hash
+
 # For builds that give the same bytes wherever they are made. Folders of this machine become names of no machine, in programs and
 # in the runtime, whose panics name source files; and crates are told apart by no folder.
 reproducible_flags() {
