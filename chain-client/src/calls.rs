@@ -212,6 +212,14 @@ pub fn report_final(set: u64, proof: Vec<u8>) -> Call {
     Call::new(api::tx().finality().report_final(set, BoundedVec(proof)))
 }
 
+/// Hands in two finality proofs of one set for blocks that are not on one chain; for anybody with a role. The headers are those of
+/// [`headers_down_to`](crate::ChainClient::headers_down_to), from the higher block to the lower number.
+pub fn report_conflict(set: u64, lower: Vec<u8>, higher: Vec<u8>, headers: Vec<u8>) -> Call {
+    let [lower, higher, headers] = [lower, higher, headers].map(BoundedVec);
+    let call = api::tx().finality();
+    Call::new(call.report_conflict(set, lower, higher, headers))
+}
+
 /// Proposes to the consortium to change the authorities by force, because finality has stalled; for a member.
 pub fn note_stalled(threshold: u32, last_final: u32) -> Call {
     propose(threshold, &Proposal::NoteStalled { last_final })
