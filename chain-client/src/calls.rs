@@ -69,13 +69,19 @@ pub fn submit_batch(runs: Vec<Run>) -> Call {
     Call::new(api::tx().client_hashchain().submit_batch(BoundedVec(runs)))
 }
 
-/// The same within a call of the council. The chain takes no runs within other calls; this is for those who try.
-pub fn submit_batch_within(runs: Vec<Run>) -> Call {
-    let runs = runs.into_iter().map(wire::Run::from).collect();
-    let runs = RuntimeCall::ClientHashchain(HashchainCall::submit_batch {
-        runs: BoundedVec(runs),
-    });
-    Call::new(api::tx().council().execute(runs, u32::MAX))
+/// The same within each call that holds another. The chain takes no runs within other calls; this is for those who try.
+pub fn batches_within(runs: &[Run]) -> [Call; 3] {
+    let within = || {
+        let runs = runs.iter().cloned().map(wire::Run::from).collect();
+        RuntimeCall::ClientHashchain(HashchainCall::submit_batch {
+            runs: BoundedVec(runs),
+        })
+    };
+    [
+        Call::new(api::tx().council().execute(within(), u32::MAX)),
+        Call::new(api::tx().council().propose(1, within(), u32::MAX)),
+        Call::new(api::tx().consortium().dispatch_as_root(within())),
+    ]
 }
 
 /// Keeps a device from registering entries until it is resumed; for the study's sponsor or an authentication server.

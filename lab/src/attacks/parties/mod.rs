@@ -12,6 +12,7 @@ mod exports;
 mod files;
 mod floods;
 mod lies;
+mod members;
 mod nodes;
 mod office;
 mod phones;
