@@ -172,7 +172,7 @@ impl Flood {
                 let account = "//Mallory//walks";
                 let relay = PlayedRelay::appoint(chain, study, SPONSOR, account).await?;
                 let first = far_behind(arena, &relay.submitter, random).await?;
-                let call = move |_| calls::submit_batch(vec![first.clone(); BEHIND]);
+                let call = move |_: u64| calls::submit_batch(vec![first.clone(); BEHIND]);
                 vec![flood(relay.submitter.clone(), call)]
             }
             _ => {
