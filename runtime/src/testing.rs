@@ -3,7 +3,6 @@
 //! What the tests of this crate start from.
 
 use codec::Encode;
-use frame_metadata_hash_extension::CheckMetadataHash;
 use frame_support::genesis_builder_helper::{build_state, get_preset};
 use serde_json::Value;
 use sp_genesis_builder::{DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
@@ -72,15 +71,15 @@ pub(crate) fn signed_by(
     call: RuntimeCall,
     sign: impl FnOnce(&[u8]) -> Signature,
 ) -> UncheckedExtrinsic {
-    let extension = extension(nonce, CheckMetadataHash::new(false));
+    let extension = extension(nonce);
     let payload =
         SignedPayload::new(call.clone(), extension.clone()).expect("nothing implicit is missing");
     let signature = payload.using_encoded(sign);
     UncheckedExtrinsic::new_signed(call, who.into(), signature, extension)
 }
 
-/// What an immortal transaction says beside its call.
-pub(crate) fn extension(nonce: Nonce, digest: CheckMetadataHash<Runtime>) -> TxExtension {
+/// What an immortal transaction with this nonce says beside its call.
+pub(crate) fn extension(nonce: Nonce) -> TxExtension {
     (
         frame_system::CheckNonZeroSender::new(),
         frame_system::CheckSpecVersion::new(),
@@ -89,6 +88,6 @@ pub(crate) fn extension(nonce: Nonce, digest: CheckMetadataHash<Runtime>) -> TxE
         frame_system::CheckMortality::from(Era::Immortal),
         pallet_admission::Admit::<Runtime>::with_nonce(nonce),
         frame_system::CheckWeight::new(),
-        digest,
+        frame_metadata_hash_extension::CheckMetadataHash::new(false),
     )
 }

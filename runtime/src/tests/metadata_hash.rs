@@ -23,7 +23,11 @@ const ANOTHER: [u8; 32] = [8; 32];
 /// Bob closes his study. His wallet signed for one digest, and the runtime has another, or the same.
 fn transaction(wallets: [u8; 32], runtimes: [u8; 32]) -> UncheckedExtrinsic {
     let call: RuntimeCall = pallet_studies::Call::close_study { study: 0 }.into();
-    let with = |digest| extension(0, CheckMetadataHash::new_with_custom_hash(digest));
+    let with = |digest| {
+        let mut extension = extension(0);
+        extension.7 = CheckMetadataHash::new_with_custom_hash(digest);
+        extension
+    };
     let payload = SignedPayload::new(call.clone(), with(wallets)).expect("nothing is missing");
     let signature = payload.using_encoded(|payload| Bob.sign(payload));
     UncheckedExtrinsic::new_signed(
