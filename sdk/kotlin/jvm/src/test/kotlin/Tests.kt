@@ -224,8 +224,10 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
         val android = root.resolve("sdk/kotlin/android/src/main")
         val store = android.resolve("kotlin/org/mhealthchain/android/AndroidStore.kt").readText()
         val folder = Regex("File\\(context\\.filesDir, \"(.+)\"\\)").find(store)!!.groupValues[1]
-        for (rules in listOf("backup_rules.xml", "full_backup_content.xml")) {
-            val text = android.resolve("res/xml/$rules").readText()
+        val manifest = android.resolve("AndroidManifest.xml").readText()
+        for ((attribute, rules) in listOf("dataExtractionRules" to "backup_rules", "fullBackupContent" to "full_backup_content")) {
+            check("android:$attribute=\"@xml/$rules\"" in manifest) { "the manifest does not name $rules" }
+            val text = android.resolve("res/xml/$rules.xml").readText()
             val kept = Regex("<exclude domain=\"file\" path=\"(.+)/\" />").findAll(text).map { it.groupValues[1] }.toSet()
             same(kept, setOf(folder))
         }
