@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The package in Chromium: vectors, storage, keys, tabs. Pages that crash are in `crashes.test.js`.
+// The package in Chromium: vectors, storage, keys, tabs, deadlines. Pages that crash are in `crashes.test.js`.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { CHROMIUM, browserIn, office, site, within } from './site.js';
+import { CHROMIUM, browserIn, office, site, study, within } from './site.js';
 
 const skip = CHROMIUM === undefined && 'chromium is not installed';
 const profile = mkdtempSync(join(tmpdir(), 'mhealth-chain-'));
@@ -178,6 +178,30 @@ test('a page without room loses nothing, and goes on when there is some', { skip
     await small.close();
     rmSync(own, { recursive: true, force: true });
   }
+});
+
+test('a sync in a page is back in time whoever is away, and a later one finishes', { skip }, async (context) => {
+  const played = await study();
+  context.after(() => played.close());
+  const opened = await page();
+  await within(
+    opened,
+    async (library, { url, code }) => {
+      globalThis.phone = await library.openPhone({ name: 'hurried', trustRelays: true });
+      await phone.enrol(url, code);
+    },
+    { url: played.url, code: played.code },
+  );
+  for (const conduct of ['silent', 'slow', 'gone', 'away']) {
+    await played.play(conduct);
+    const took = await within(opened, async (_, conduct) => (await import('/test/hurried.js')).hurried(phone, conduct), conduct);
+    assert.ok(took < 5500, `${conduct}: ${took} ms`);
+    await played.play('well');
+    assert.equal((await within(opened, () => phone.sync())).state, 'level', conduct);
+  }
+  const { final, faults } = await played.report();
+  assert.deepEqual({ final, faults }, { final: 4, faults: [] });
+  await opened.close();
 });
 
 test('sealing takes at most 5 ms in a page, without the store', { skip }, async () => {
