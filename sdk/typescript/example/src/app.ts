@@ -301,7 +301,10 @@ function fill(paper: Paper): void {
 
 async function scanned(): Promise<void> {
   if (!('BarcodeDetector' in globalThis)) return tell(say('scan-no'));
-  at('camera').hidden = false;
+  const camera = at('camera');
+  // One at a time: whichever ended first would take the picture from the other.
+  if (!camera.hidden) return;
+  camera.hidden = false;
   try {
     const found = await scan(at<HTMLVideoElement>('view'), at('stop'));
     if (found === undefined) return;
@@ -313,7 +316,9 @@ async function scanned(): Promise<void> {
   } catch {
     tell(say('scan-no'));
   } finally {
-    at('camera').hidden = true;
+    // Who stopped it goes on where it was begun.
+    if (camera.contains(document.activeElement)) at('scan').focus();
+    camera.hidden = true;
   }
 }
 
