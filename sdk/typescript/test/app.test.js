@@ -249,6 +249,8 @@ test('a browser that keeps nothing for pages, and one that asks the person first
   });
   await denied.goto(`${served.url}/example/`);
   await denied.locator('#message[data-code=state_unreadable]').waitFor();
+  // There is nowhere to put a code in.
+  assert.ok(await denied.isHidden('#enrol'));
   await denied.close();
 });
 
