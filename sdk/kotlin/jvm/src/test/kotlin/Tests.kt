@@ -48,7 +48,6 @@ import org.mhealthchain.core.StorageFault
 import org.mhealthchain.core.StoreHost
 import org.mhealthchain.core.StoreWrite
 import org.mhealthchain.core.StoredPair
-import org.mhealthchain.example.told
 import org.mhealthchain.sentence
 
 private inline fun <reified T : Throwable> refused(work: () -> Unit): T =
@@ -308,18 +307,6 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
             }
         }
     },
-    "the example says that data are safe when all of them are proved, and at no other time" to { folder ->
-        runBlocking {
-            Phone.inFolder(folder).use { phone ->
-                val safe = phone.status().copy(queued = 0u, stopped = null, provedIn = 12u)
-                check("safe" in told(safe, "advice"))
-                val others = listOf(
-                    safe.copy(queued = 1u), safe.copy(leftBehind = 1u), safe.copy(stopped = "foreign_head"), safe.copy(provedIn = null),
-                )
-                for (status in others) same(told(status, "advice"), "advice")
-            }
-        }
-    },
     "a phone whose store was copied without its key says so" to { folder ->
         runBlocking {
             Phone.inFolder(folder).close()
@@ -463,7 +450,8 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
 
 fun main(arguments: Array<String>) {
     val begun = System.nanoTime()
-    val tests = tests(Path.of(arguments[0]))
+    val root = Path.of(arguments[0])
+    val tests = tests(root) + firstEntryTests(root)
     val failures = tests.count { (claim, test) ->
         val folder = Files.createTempDirectory("mhealth-chain-test")
         try {
