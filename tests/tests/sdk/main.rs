@@ -6,4 +6,5 @@
 mod nights;
 mod phone;
 mod readme;
+mod store;
 mod study;

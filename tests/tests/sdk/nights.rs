@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! In each language one phone enrols with a real code, seals 28 nights and sends them to two real relays, past one that lies and
-//! one that keeps runs back. A copy of it, made after the first night, is stopped.
+//! one that keeps runs back. What is secret is in none of its files. A copy of it, made after the first night, is stopped.
 
 use hashchain::DeviceId;
 use mhealth_testing::audit;
@@ -9,6 +9,7 @@ use mhealth_testing::doubtful_relay::{DoubtfulRelay, Fault};
 use mhealth_testing::servers::Server;
 
 use crate::phone::{Phone, DEADLINE, LANGUAGES};
+use crate::store;
 use crate::study::{Study, NAMES};
 
 const NIGHTS: u64 = 28;
@@ -62,6 +63,7 @@ async fn a_phone_in_every_language_registers_its_nights_past_relays_that_lie_and
         let device = chain.device(DeviceId(said.device)).await;
         let device = device.expect("the node answers").expect("it is enrolled");
         assert_eq!(device.length, NIGHTS, "{language}");
+        store::assert_keeps_its_secrets(&phone, &device);
 
         let restored = copy.play(1).await;
         assert_eq!(
