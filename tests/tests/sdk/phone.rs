@@ -12,7 +12,7 @@ use crate::study::Study;
 
 /// Every language that there are phones in.
 pub(crate) const LANGUAGES: [&str; 4] = ["python", "kotlin", "node", "chromium"];
-/// Seconds that the phones give each sync.
+/// Seconds that the phones give each sync, unless they are told otherwise.
 pub(crate) const DEADLINE: f64 = 60.0;
 
 /// What a phone says at last.
@@ -23,6 +23,8 @@ pub(crate) struct Said {
     pub(crate) finalised: u64,
     pub(crate) block: Option<u32>,
     pub(crate) stopped: Option<String>,
+    /// What went wrong when it tried last.
+    pub(crate) fault: Option<String>,
     /// How many seconds the longest sync took.
     pub(crate) longest: f64,
 }
@@ -71,6 +73,11 @@ impl Phone {
     /// Enrols, seals the nights up to this one, and sends until all are registered.
     pub(crate) async fn play(&self, nights: u64) -> Said {
         self.run("nights", &[nights]).await
+    }
+
+    /// The same, but syncs twice for so many seconds, whatever comes of it.
+    pub(crate) async fn play_for(&self, nights: u64, seconds: u64) -> Said {
+        self.run("nights", &[nights, seconds]).await
     }
 
     /// Runs a program of its language to its end, which the servers' own tasks must not wait for. Gives what its last line says.
