@@ -5,6 +5,7 @@
 
 mod away;
 mod nights;
+mod pages;
 mod phone;
 mod readme;
 mod store;

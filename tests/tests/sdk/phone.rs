@@ -38,6 +38,8 @@ pub(crate) struct Phone {
     pub(crate) code: String,
     /// Port of the page, where it is one.
     pub(crate) page: u16,
+    /// By how many seconds the page's clock is ahead.
+    pub(crate) ahead: i64,
     /// Base address of the authentication server.
     pub(crate) office: String,
 }
@@ -54,6 +56,7 @@ impl Phone {
             folder: study.path(participant),
             code: study.code(participant).await,
             page: study.page.number(),
+            ahead: 0,
             office: study.office(),
         }
     }
@@ -88,7 +91,8 @@ impl Phone {
             .arg(&self.folder)
             .args([&self.office, &self.code])
             .args(numbers.iter().map(u64::to_string))
-            .env("PAGE_PORT", self.page.to_string());
+            .env("PAGE_PORT", self.page.to_string())
+            .env("AHEAD", self.ahead.to_string());
         let ended = tokio::task::spawn_blocking(move || command.output());
         let ended = ended.await.expect("it ends").expect("it starts");
         let shown = String::from_utf8_lossy(&ended.stdout);

@@ -80,6 +80,19 @@ impl Study {
         self.wait_until_ready();
     }
 
+    /// Has every server let in pages of this origin from now on, and of no other.
+    pub(crate) fn let_in(&mut self, origin: &str) {
+        let named = self.relays.iter().map(Server::url).collect();
+        let launch = authentication(&self.node, self.folder.path(), named);
+        restart(&mut self.office, launch.arg(lets_in(origin)));
+        let issuer = self.office.url();
+        for (number, server) in self.relays.iter_mut().enumerate() {
+            let launch = relay(&self.node, self.folder.path(), number, issuer.clone());
+            restart(server, launch.arg(lets_in(origin)));
+        }
+        self.wait_until_ready();
+    }
+
     /// Base address of the authentication server.
     pub(crate) fn office(&self) -> String {
         self.office.url()
