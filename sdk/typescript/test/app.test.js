@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { CHROMIUM, browserIn, office, privateBrowser, site, study } from './site.js';
+import { CHROMIUM, browserIn, forenoon, office, privateBrowser, site, study } from './site.js';
 
 const skip = CHROMIUM === undefined && 'chromium is not installed';
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -30,12 +30,6 @@ after(async () => {
   authentication?.close();
   rmSync(profile, { recursive: true, force: true });
 });
-
-/** A time zone in which it is between ten and eleven: whenever tests run, the person has risen not long ago. */
-function forenoon() {
-  const ahead = ((10 - new Date().getUTCHours() + 36) % 24) - 12;
-  return ahead === 0 ? 'UTC' : `Etc/GMT${ahead > 0 ? '-' : '+'}${Math.abs(ahead)}`;
-}
 
 const visible = (selector) => page.locator(selector).waitFor({ state: 'visible' });
 

@@ -60,6 +60,12 @@ export function within(page, work, argument) {
   );
 }
 
+/** A time zone in which it is between ten and eleven: whenever tests run, the person has risen not long ago. */
+export function forenoon() {
+  const ahead = ((10 - new Date().getUTCHours() + 36) % 24) - 12;
+  return ahead === 0 ? 'UTC' : `Etc/GMT${ahead > 0 ? '-' : '+'}${Math.abs(ahead)}`;
+}
+
 /** Does some work in an empty page of the folder, which is served at this port, in a browser with this profile. Gives what the work does. */
 export async function inPage(profile, port, work, given) {
   const served = await site(port);
