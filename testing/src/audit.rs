@@ -116,6 +116,9 @@ pub struct Entry {
     /// The account that brought it to the chain.
     #[serde(default)]
     pub submitter: Option<Key>,
+    /// Names of the exports that hold it unaltered, sorted.
+    #[serde(default)]
+    pub held_by: Vec<String>,
 }
 
 /// Why something was not looked at.
