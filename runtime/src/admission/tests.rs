@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod accounts;
+mod floors;
 mod lanes;
 mod motions;
 mod replays;
