@@ -66,7 +66,7 @@ pub(crate) enum Attack {
     LagsBehind,
     /// It goes to another relay with a phone's credentials, word for word, and with data of its own.
     ReplaysTokens,
-    /// It shows an auditor another relay's receipts with other data.
+    /// It shows an auditor another relay's receipts with other data, signed by its account or by nobody.
     CopiesReceipts,
     /// It alters what it shows, and not what it keeps.
     AltersExport,
