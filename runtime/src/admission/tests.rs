@@ -20,6 +20,7 @@ mod lanes;
 mod motions;
 mod replays;
 mod session_keys;
+mod shares;
 mod starvation;
 mod table;
 

@@ -28,7 +28,7 @@ use super::{
     batch, batch_of, block, enrol, length, next_block, pool, run_of, HashchainCall, Sender,
 };
 use crate::{
-    limits::{MaxProposalWeight, SLOT_MILLISECONDS},
+    limits::{MaxProposalWeight, AUTHOR_LOST, AUTHOR_SHARE, SLOT_MILLISECONDS},
     testing::development,
     BlockNumber, Consortium, Runtime, RuntimeCall, RuntimeOrigin, System, UncheckedExtrinsic,
 };
@@ -43,12 +43,6 @@ const PLACES: usize = 65_536;
 
 /// What it costs an author to find that a transaction does not fit, in picoseconds.
 const PASSED_OVER: u64 = WEIGHT_REF_TIME_PER_MILLIS / 10;
-
-/// The part of its clock that an author loses in a lane before it leaves it, last lane first.
-const LOST: [u64; Lane::COUNT] = [4, 10, 10, 10];
-
-/// The hundredths of its clock that an author uses in a lane before it leaves it, last lane first.
-const SHARE: [u64; Lane::COUNT] = [100, 15, 25, 20];
 
 /// What an author's clock gives it among others, in picoseconds: half of a slot, less a tenth.
 const CLOCK: u64 = SLOT_MILLISECONDS * WEIGHT_REF_TIME_PER_MILLIS / 20 * 9;
@@ -116,7 +110,8 @@ impl Pool {
                 .entry(waiting.account.clone())
                 .or_insert_with(|| System::account_nonce(&waiting.account));
             let lane = lane(*place);
-            let is_left = lost[lane] > CLOCK / LOST[lane] || used[lane] > CLOCK / 100 * SHARE[lane];
+            let is_left = lost[lane] > CLOCK / u64::from(AUTHOR_LOST[lane])
+                || used[lane] > CLOCK / 100 * u64::from(AUTHOR_SHARE[lane]);
             waiting.nonce <= *next && !is_left && !passed_over.contains(&waiting.account)
         }) {
             open.remove(&place);
