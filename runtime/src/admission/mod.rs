@@ -15,6 +15,7 @@ use roles::Roles;
 use table::{row, Row};
 
 pub use session_keys::{LAST_SESSION_KEYS, SESSION_KEYS_CHANGED_TODAY};
+pub use unsigned::Unsigned;
 
 mod motions;
 mod roles;
@@ -22,6 +23,7 @@ mod session_keys;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unsigned;
 
 /// The custom error of a transaction whose account has no role on this chain.
 ///

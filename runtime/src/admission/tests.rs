@@ -23,6 +23,7 @@ mod session_keys;
 mod shares;
 mod starvation;
 mod table;
+mod unsigned;
 
 /// Who signs.
 #[derive(Clone, Copy)]
