@@ -208,6 +208,18 @@ pub mod pallet {
         fn entries_per_page() -> u32 {
             ENTRIES_PER_PAGE
         }
+
+        /// How many times as many entries as a study registers all of its relays together may bring again, for nothing.
+        #[pallet::constant_name(FreeCopies)]
+        fn free_copies() -> u64 {
+            crate::again::COPIES
+        }
+
+        /// How many entries behind the study a relay may be and still bring them again, for nothing.
+        #[pallet::constant_name(FreeReach)]
+        fn free_reach() -> u64 {
+            crate::again::BEHIND
+        }
     }
 
     /// The number that the next device will get; also how many devices there are.

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! An author's shares of time are those of the lanes.
+//! The shares of lanes: in blocks, in an author's time, and in the metadata.
 
+use codec::Encode;
 use pallet_admission::{Lane, Rules};
 use sp_runtime::Perbill;
 
 use crate::{
     admission::Admitted,
     limits::{AUTHOR_LOST, AUTHOR_SHARE},
+    Admission,
 };
 
 #[test]
@@ -33,4 +35,26 @@ fn all_that_an_author_may_lose_in_lanes_leaves_most_of_its_time() {
         .map(|lane| AUTHOR_SHARE[*lane as usize])
         .sum();
     assert!(used < 100 - 100 / AUTHOR_LOST[0], "{used}");
+}
+
+/// Whoever looks at the chain with any client finds what an account may send.
+#[test]
+fn what_lanes_and_accounts_may_take_stands_in_the_metadata() {
+    let constants = Admission::pallet_constants_metadata();
+    let constant = |name: &str| {
+        let found = constants.iter().find(|constant| constant.name == name);
+        let found = found.unwrap_or_else(|| panic!("no constant {name}"));
+        found.value.clone()
+    };
+    let lanes = [
+        (Lane::Relay, "RelayLane"),
+        (Lane::Device, "DeviceLane"),
+        (Lane::Study, "StudyLane"),
+        (Lane::Consortium, "ConsortiumLane"),
+    ];
+    assert_eq!(lanes.map(|(lane, _)| lane), Lane::ALL);
+    for (lane, name) in lanes {
+        assert_eq!(constant(name), Admitted::limits(lane).encode());
+    }
+    assert_eq!(constant("Places"), Admitted::places().encode());
 }
