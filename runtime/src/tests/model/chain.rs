@@ -265,7 +265,9 @@ fn compare_study(world: &World, id: u32) -> Same {
         let in_hour = model.changes_in_hour(server, changes.window * HOURS);
         same(("changes by a server of", id), changes.count, in_hour)?;
     }
-    let given_up = Studies::rotations(id).into_iter().collect();
+    let (given_up, more) = Studies::rotations(id, None);
+    same(("parts of accounts given up in", id), more, None)?;
+    let given_up = given_up.into_iter().collect();
     same(("accounts given up in", id), &given_up, &model.given_up)
 }
 
