@@ -67,6 +67,7 @@ mod hashing;
 mod journal;
 #[cfg(test)]
 mod mock;
+mod own;
 mod pages;
 mod queries;
 mod refusal;
