@@ -67,6 +67,7 @@ mod hashing;
 mod journal;
 #[cfg(test)]
 mod mock;
+mod own;
 mod pages;
 mod queries;
 mod refusal;
@@ -207,6 +208,18 @@ pub mod pallet {
         #[pallet::constant_name(EntriesPerPage)]
         fn entries_per_page() -> u32 {
             ENTRIES_PER_PAGE
+        }
+
+        /// How many times as many entries as a study registers all of its relays together may bring again, for nothing.
+        #[pallet::constant_name(FreeCopies)]
+        fn free_copies() -> u64 {
+            crate::again::COPIES
+        }
+
+        /// How many entries behind the study a relay may be and still bring them again, for nothing.
+        #[pallet::constant_name(FreeReach)]
+        fn free_reach() -> u64 {
+            crate::again::BEHIND
         }
     }
 

@@ -76,7 +76,7 @@ pub mod weights;
 
 pub use pallet::*;
 pub use quota::{Allowance, Amounts, Quota};
-pub use rotation::{OnRotate, Rotation};
+pub use rotation::{OnRotate, Rotation, RotationsPart, ROTATIONS_READ};
 pub use types::{
     GenesisStudy, RoleCounts, ServerCount, Study, StudyId, StudyOf, StudyPolicy, StudyStatus,
     MAX_AUDITOR_KEYS,
