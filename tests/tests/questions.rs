@@ -68,7 +68,9 @@ fn account(number: u64) -> AccountId {
 
 /// Puts into a genesis what a chain has that is old and was treated badly.
 fn grow(top: &mut Value) {
-    let mut put = |key: Vec<u8>, value: Vec<u8>| top[hexadecimal(&key)] = hexadecimal(&value).into();
+    let mut put = |key: Vec<u8>, value: Vec<u8>| {
+        top[hexadecimal(&key)] = hexadecimal(&value).into();
+    };
     let last = PAGES - 1;
     let head = DeviceHead {
         length: PAGES,
@@ -78,10 +80,7 @@ fn grow(top: &mut Value) {
         status: DeviceStatus::Active,
     };
     let heads = HeadPage::truncate_from(vec![head; HEADS_PER_PAGE as usize]);
-    put(
-        HeadPages::<Runtime>::hashed_key_for(0u32),
-        heads.encode(),
-    );
+    put(HeadPages::<Runtime>::hashed_key_for(0u32), heads.encode());
     put(
         NextDeviceId::<Runtime>::hashed_key().to_vec(),
         HEADS_PER_PAGE.encode(),
