@@ -2,12 +2,10 @@
 
 //! The chain beside the model: calls are dispatched, and what comes of them is compared.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Debug,
-};
+mod motions;
 
-use codec::{Decode, Encode};
+use std::fmt::Debug;
+
 use frame_support::traits::Hooks;
 use pallet_admission::{Outcome as Bytes, Rules as _, RunsOutcome, TopLevelRuns};
 use pallet_client_hashchain::{
@@ -17,6 +15,7 @@ use pallet_consortium::{Collective, KeyChanges, UrgentVotes, Validators};
 use pallet_studies::{StudyPolicy, StudyStatus, Successors};
 use sp_runtime::{traits::Dispatchable, DispatchError};
 
+pub(super) use self::motions::compare_executed;
 use super::{
     runs::{bytes_of, Verdict},
     steps::{run_of, Act, By, Outcome},
@@ -69,17 +68,6 @@ fn name_of(error: DispatchError) -> &'static str {
         DispatchError::Module(error) => error.message.unwrap_or("no name"),
         error => panic!("{error:?} is nothing that a call answers"),
     }
-}
-
-/// Whether the call of a motion that was closed came to the same.
-pub(super) fn compare_executed(world: &World) -> Same {
-    let executed = System::read_events_no_consensus().find_map(|record| match record.event {
-        RuntimeEvent::Council(pallet_collective::Event::Executed { result, .. }) => {
-            Some(result.map_err(name_of))
-        }
-        _ => None,
-    });
-    same("what a motion came to", executed, world.executed)
 }
 
 /// So many blocks pass.
@@ -397,40 +385,5 @@ fn compare_consortium(world: &World) -> Same {
         let model = world.votes.get(member).cloned().unwrap_or_default();
         same(("urgent votes", member), &votes, &model)?;
     }
-    compare_motions(world)
-}
-
-fn compare_motions(world: &World) -> Same {
-    let open = pallet_collective::Proposals::<Runtime, Collective>::get().into_inner();
-    let model: Vec<_> = world.motions.iter().map(|motion| motion.hash).collect();
-    same("the open motions", &open, &model)?;
-    let proposers = Consortium::open_motions().into_iter();
-    let proposers: BTreeMap<_, _> = proposers.map(|it| (it.motion, it.proposer)).collect();
-    same("motions with a proposer", proposers.len(), model.len())?;
-    for motion in &world.motions {
-        let hash = motion.hash;
-        same(
-            ("proposer of motion", hash),
-            proposers.get(&hash),
-            Some(&motion.proposer),
-        )?;
-        let call = pallet_collective::ProposalOf::<Runtime, Collective>::get(hash);
-        same(("call of motion", hash), call.as_ref(), Some(&motion.call))?;
-        // Its fields are nobody's but the pallet's.
-        let votes = pallet_collective::Voting::<Runtime, Collective>::get(hash).encode();
-        let votes: Option<(u32, u32, Vec<AccountId>, Vec<AccountId>, BlockNumber)> =
-            Decode::decode(&mut &votes[..]).map_err(|error| error.to_string())?;
-        let (number, threshold, ayes, nays, until) = votes.ok_or("a motion has no votes")?;
-        same(
-            ("votes on motion", hash),
-            (number, threshold, BTreeSet::from_iter(ayes)),
-            (motion.number, motion.threshold, motion.ayes.clone()),
-        )?;
-        same(
-            ("nays and end of motion", hash),
-            (BTreeSet::from_iter(nays), until),
-            (motion.nays.clone(), motion.until),
-        )?;
-    }
-    Ok(())
+    motions::compare(world)
 }

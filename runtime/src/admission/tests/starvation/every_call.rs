@@ -88,7 +88,7 @@ fn made(call: &str, attacker: Sender) -> Option<Made> {
         }
         "report_final" => Made::failing(|_| {
             let proof = ProofOf::<Runtime>::try_from(vec![0; 32 * 1024]).expect("it is short");
-            pallet_finality::Call::report_final { set: 0, proof }.into()
+            pallet_finality::Call::<Runtime>::report_final { set: 0, proof }.into()
         }),
         "report_conflict" => Made::failing(|_| report(60 * 1024)),
         "set_keys" => Made::succeeding(move |nonce| {
