@@ -139,6 +139,17 @@ mod tests {
 
     use super::*;
 
+    /// The sources of a folder and of those in it.
+    fn sources(folder: &Path) -> Vec<String> {
+        let files = std::fs::read_dir(folder).expect("our sources");
+        let paths = files.map(|file| file.expect("a file").path());
+        let sources = paths.flat_map(|path| match path.is_dir() {
+            true => sources(&path),
+            false => vec![std::fs::read_to_string(&path).expect("text")],
+        });
+        sources.collect()
+    }
+
     /// A source without its tests.
     fn program(source: &str) -> &str {
         let parts = source.split_once("#[cfg(test)]\nmod tests");
@@ -178,9 +189,7 @@ mod tests {
     #[test]
     fn every_code_stands_in_the_document_with_its_exit_code() {
         let mut made = BTreeMap::new();
-        let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
-        for file in std::fs::read_dir(sources).expect("our sources") {
-            let source = std::fs::read_to_string(file.expect("a file").path()).expect("text");
+        for source in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
             for (kind, exit) in [("input", INPUT), ("wrong", REFUSED), ("late", UNREACHABLE)] {
                 for code in codes_after(&source, &format!("Failure::{kind}(")) {
                     made.insert(code, Some(exit));
