@@ -189,6 +189,27 @@ async fn what_a_person_gets_wrong_has_a_code() {
     assert_eq!(failed(&no_address, "status", &[]), "2 bad_url");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_told_what_is_under_way_unless_they_want_quiet() {
+    let setting = Setting::start();
+    let sponsor = setting.well_known("Bob");
+    let (closed, told) = sponsor.says("study close 0", &[]);
+    let name = closed["call"].as_str().expect("a name");
+    let expected = format!(
+        "{name}: sent, waiting until it is final\n{name}: final in block {}\n",
+        closed["block"]
+    );
+    assert_eq!(told, expected);
+    let (_, told) = sponsor.says("study reopen 0", &["--quiet"]);
+    assert_eq!(told, "");
+    let (closed, told) = sponsor.says("study close 0", &["--not-final"]);
+    let expected = format!(
+        "{name}: sent, waiting until it is in a block\n{name}: in block {}, which is not final\n",
+        closed["block"]
+    );
+    assert_eq!(told, expected);
+}
+
 #[test]
 fn files_and_programs_of_another_kind_have_a_code() {
     let folder = tempfile::tempdir().expect("a folder");
