@@ -2,7 +2,6 @@
 
 //! Our own node, as a relay operator sees it: transactions go in by JSON-RPC, and count when their block is final.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure, Context, Result};
@@ -19,7 +18,7 @@ use crate::extrinsic::Signer;
 use crate::generator::{Generator, LOOK};
 use crate::measured::{Latency, Measured};
 use crate::prepared::Prepared;
-use crate::say;
+use crate::proposals::Proposals;
 use crate::tally::{follow, Tally};
 use crate::usage;
 use crate::workload::{EntryFile, Phones, RELAYS};
@@ -37,7 +36,7 @@ pub(crate) struct Chain {
     rpc: JsonRpc,
     /// None while a measurement has them.
     relays: Option<[Signer; RELAYS]>,
-    discarded: HashSet<String>,
+    proposals: Proposals,
     /// The first node's folder, which goes when the node is gone.
     _base: TempDir,
 }
@@ -83,7 +82,7 @@ impl Chain {
             client,
             rpc,
             relays: Some([Dave, Eve].map(|relay| Signer::new(relay, genesis))),
-            discarded: HashSet::new(),
+            proposals: Proposals::default(),
             _base: prepared.base,
         };
         let best = chain.client.best_block().await?.number;
@@ -95,8 +94,8 @@ impl Chain {
         );
         chain.wait_until_final(best).await?;
         chain.ensure_enrolled(&prepared.phones).await?;
-        // Those of now do not belong to a measurement; they are printed.
-        chain.look_for_discarded();
+        // Those of now do not belong to a measurement; what was thrown away is printed.
+        chain.read_logs();
         Ok((chain, prepared.phones))
     }
 
@@ -146,7 +145,8 @@ impl Chain {
             processes.map(usage::processor).sum::<Result<f64>>()
         };
         let processor_before = processor()?;
-        let discarded_before = self.discarded.len();
+        self.read_logs();
+        self.proposals.begin();
         let (seen, mut blocks) = mpsc::unbounded_channel();
         let following = tokio::spawn(follow(self.client.clone(), from, seen));
         let (sending, mut sent) = mpsc::unbounded_channel();
@@ -186,8 +186,7 @@ impl Chain {
         }
         following.abort();
         let processor_seconds = processor()? - processor_before;
-        self.look_for_discarded();
-        let discarded = self.discarded.len() - discarded_before;
+        self.read_logs();
         ensure!(
             tally.failed == 0,
             "{} batches failed as a whole",
@@ -206,13 +205,14 @@ impl Chain {
                 usage::disk(self.node.base_path())?.saturating_sub(disk) as f64 / total,
             ),
             latency: Latency::of(tally.waits),
-            discarded: Some(discarded),
+            discarded: Some(self.proposals.discarded()),
+            longest_proposal: self.proposals.longest().map(|it| it.as_secs_f64()),
         })
     }
 
     fn check(&mut self, tally: &Tally) -> Result<()> {
         if tally.blocks.len().is_multiple_of(64) {
-            self.look_for_discarded();
+            self.read_logs();
         }
         let quiet = tally.last_news.elapsed();
         ensure!(
@@ -253,17 +253,10 @@ impl Chain {
         self.node.log()
     }
 
-    /// Counts what the validators say of proposals that they gave up.
-    fn look_for_discarded(&mut self) {
+    /// Reads what the validators say of their proposals.
+    fn read_logs(&mut self) {
         for log in self.nodes().map(Node::log).collect::<Vec<_>>() {
-            let lines = log
-                .lines()
-                .filter(|line| line.contains("Discarding proposal"));
-            for line in lines {
-                if self.discarded.insert(line.to_owned()) {
-                    say(format_args!("{line}\n"));
-                }
-            }
+            self.proposals.read(&log);
         }
     }
 
@@ -324,19 +317,14 @@ pub(crate) struct Sync {
 mod tests {
     use super::*;
     use crate::plan::{Plan, Spread, SINGLE_RUNS};
+    use crate::proposals::Ready;
     use crate::SIGNED;
 
     /// Whether a line of the log is about a block that the author's clock or the weights filled: one that took a second, or has
     /// so many transactions.
     fn is_full(line: &str) -> bool {
-        let after = |mark: &str| {
-            let (_, rest) = line.split_once(mark)?;
-            let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-            digits.parse::<u32>().ok()
-        };
-        line.contains("Prepared block")
-            && (after(" (").is_some_and(|milliseconds| milliseconds >= 1_000)
-                || after("extrinsics_count: ").is_some_and(|count| count >= 140))
+        Ready::of(line)
+            .is_some_and(|it| it.after >= Duration::from_secs(1) || it.transactions >= 140)
     }
 
     /// Blocks are full of runs for more than a minute: by weight, by length or by the author's clock.
@@ -360,7 +348,7 @@ mod tests {
 
         let measured = chain.measure("full", &file, None).await?;
 
-        assert!(chain.discarded.is_empty(), "{}", chain.log());
+        assert_eq!(measured.discarded, Some(0), "{}", chain.log());
         assert_eq!(measured.refused, 0);
         let log = chain.log();
         let full = log.lines().filter(|line| is_full(line)).count();

@@ -25,6 +25,8 @@ pub(crate) struct Measured {
     pub(crate) latency: Option<Latency>,
     /// Proposals of blocks that were discarded, because they took too long.
     pub(crate) discarded: Option<usize>,
+    /// Seconds until the longest of the other proposals was ready.
+    pub(crate) longest_proposal: Option<f64>,
 }
 
 /// How long entries took from submission to confirmation, in seconds.

@@ -7,10 +7,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use mhealth_runtime::limits::SLOT_MILLISECONDS;
 use serde::Serialize;
 
 use crate::chain::Sync;
 use crate::measured::{Latency, Measured};
+use crate::picture::picture;
 use crate::plan::Plan;
 use crate::postgres::{Check, Way};
 use crate::say;
@@ -134,8 +136,8 @@ impl Report {
                 part.plan.batch
             );
             text.push_str(
-                "| system | entries/s | µs per entry | times PostgreSQL | processor seconds per million entries | bytes per entry | p50, p99, longest | refused | discarded |\n\
-                 |---|---|---|---|---|---|---|---|---|\n",
+                "| system | entries/s | µs per entry | times PostgreSQL | processor seconds per million entries | bytes per entry | p50, p99, longest | refused | discarded | longest proposal |\n\
+                 |---|---|---|---|---|---|---|---|---|---|\n",
             );
             for measured in &part.measured {
                 let latency = measured.latency.map(|latency| {
@@ -149,9 +151,10 @@ impl Report {
                 let ratio = part.ratio(measured).map(|ratio| format!("{ratio:.2}"));
                 let bytes = measured.bytes_per_entry.map(|bytes| format!("{bytes:.0}"));
                 let discarded = measured.discarded.map(|count| count.to_string());
+                let longest = measured.longest_proposal.map(proposal);
                 let _ = writeln!(
                     text,
-                    "| {} | {:.0} | {:.1} | {} | {:.1} | {} | {} | {} | {} |",
+                    "| {} | {:.0} | {:.1} | {} | {:.1} | {} | {} | {} | {} | {} |",
                     measured.system,
                     measured.rate(),
                     measured.microseconds(),
@@ -161,6 +164,7 @@ impl Report {
                     latency.unwrap_or_default(),
                     measured.refused,
                     discarded.unwrap_or_default(),
+                    longest.unwrap_or_default(),
                 );
             }
             text.push('\n');
@@ -193,6 +197,15 @@ impl Report {
                 sync.entries as f64 / sync.seconds,
                 per_entry(sync.bytes_pruned),
                 per_entry(sync.bytes_archive),
+            );
+        }
+        let ours = self.parts.iter().filter_map(Part::ours);
+        let longest = ours.filter_map(|measured| measured.longest_proposal);
+        if let Some(longest) = longest.max_by(f64::total_cmp) {
+            let _ = writeln!(
+                text,
+                "The longest proposal was ready after {}.\n",
+                proposal(longest)
             );
         }
         text
@@ -262,7 +275,7 @@ impl Report {
         let folder = docs.join("performance");
         let json = serde_json::to_string_pretty(self)? + "\n";
         fs::write(folder.join(format!("{name}.json")), json)?;
-        fs::write(folder.join(format!("{name}.svg")), self.picture())?;
+        fs::write(folder.join(format!("{name}.svg")), picture(&self.parts))?;
         let text = format!(
             "`{}`, on {}; as [JSON]({name}.json).\n\n![entries a second]({name}.svg)\n\n{}",
             self.command,
@@ -270,49 +283,6 @@ impl Report {
             self.table(),
         );
         replace_between(&folder.join(format!("{name}.md")), marks, &text)
-    }
-
-    /// Bars of entries a second on a logarithmic scale, as SVG.
-    fn picture(&self) -> String {
-        const LEFT: f64 = 620.0;
-        const WIDTH: f64 = 480.0;
-        const ROW: f64 = 22.0;
-        /// The scale goes from this rate over so many powers of ten.
-        const LEAST: f64 = 100.0;
-        const DECADES: f64 = 5.0;
-        let rows: usize = self.parts.iter().map(|part| part.measured.len() + 2).sum();
-        let height = rows as f64 * ROW + ROW;
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1200\" height=\"{height}\" font-family=\"sans-serif\" \
-             font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
-        );
-        let mut y = ROW;
-        for part in &self.parts {
-            let _ = writeln!(
-                svg,
-                "<text x=\"10\" y=\"{y}\" font-weight=\"bold\">{}: entries a second</text>",
-                part.plan.title()
-            );
-            y += ROW;
-            for (place, measured) in part.measured.iter().enumerate() {
-                let rate = measured.rate();
-                let length = ((rate / LEAST).log10().max(0.0) / DECADES * WIDTH).min(WIDTH);
-                let colour = if place == 0 { "#0b6e4f" } else { "#9aa5b1" };
-                let _ = writeln!(
-                    svg,
-                    "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{}</text>\
-                     <rect x=\"{LEFT}\" y=\"{}\" width=\"{length:.1}\" height=\"15\" fill=\"{colour}\"/>\
-                     <text x=\"{:.1}\" y=\"{y}\">{rate:.0}</text>",
-                    LEFT - 8.0,
-                    measured.system,
-                    y - 12.0,
-                    LEFT + length + 6.0,
-                );
-                y += ROW;
-            }
-            y += ROW;
-        }
-        svg + "</svg>\n"
     }
 }
 
@@ -328,6 +298,12 @@ pub(crate) fn replace_between(page: &Path, marks: [&str; 2], between: &str) -> R
         format!("{before}{}\n{between}{}{after}", marks[0], marks[1]),
     )?;
     Ok(())
+}
+
+/// After how many seconds a proposal was ready, and which share of its slot that is.
+fn proposal(seconds: f64) -> String {
+    let share = seconds * 1e3 / SLOT_MILLISECONDS as f64;
+    format!("{} ({share:.2} of its slot)", span(seconds))
 }
 
 /// A span of time in a unit that people can read.
@@ -425,6 +401,22 @@ mod tests {
             table.contains("0.90 of the rate without such runs."),
             "{table}"
         );
+    }
+
+    #[test]
+    fn a_table_says_how_long_the_longest_proposal_took() {
+        let mut report = report();
+        assert!(!report.table().contains("The longest proposal"));
+        for (part, seconds) in report.parts.iter_mut().zip([1.34, 1.5]) {
+            part.measured[0].longest_proposal = Some(seconds);
+        }
+        let table = report.table();
+        for text in [
+            "| 1.3 s (0.67 of its slot) |",
+            "The longest proposal was ready after 1.5 s (0.75 of its slot).",
+        ] {
+            assert!(table.contains(text), "{table}");
+        }
     }
 
     #[test]
