@@ -19,6 +19,7 @@ use crate::generator::{Generator, LOOK};
 use crate::measured::{Latency, Measured};
 use crate::prepared::Prepared;
 use crate::proposals::Proposals;
+use crate::state;
 use crate::tally::{follow, Tally};
 use crate::usage;
 use crate::workload::{EntryFile, Phones, RELAYS};
@@ -140,6 +141,7 @@ impl Chain {
         let nodes: Option<Vec<u32>> = nodes.collect();
         let nodes = nodes.context("a node is down")?;
         let disk = usage::disk(self.node.base_path())?;
+        let journal = self.client.journal_length().await?;
         let processor = || {
             let processes = nodes.iter().copied().chain([std::process::id()]);
             processes.map(usage::processor).sum::<Result<f64>>()
@@ -194,6 +196,8 @@ impl Chain {
         );
         let (entries, seconds) = tally.steady().context("there are too few blocks")?;
         let total = tally.entries.max(1) as f64;
+        let registered = [journal, journal + tally.entries as u64];
+        let in_journal = state::journal_bytes(&self.rpc, registered).await?;
         Ok(Measured {
             system: name.to_owned(),
             entries,
@@ -204,6 +208,7 @@ impl Chain {
             bytes_per_entry: Some(
                 usage::disk(self.node.base_path())?.saturating_sub(disk) as f64 / total,
             ),
+            permanent_bytes: in_journal.map(|bytes| bytes + tally.bytes as f64 / total),
             latency: Latency::of(tally.waits),
             discarded: Some(self.proposals.discarded()),
             longest_proposal: self.proposals.longest().map(|it| it.as_secs_f64()),

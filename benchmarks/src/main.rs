@@ -19,6 +19,7 @@ mod report;
 mod shapes;
 mod signatures;
 mod sqlite;
+mod state;
 mod tally;
 mod usage;
 mod workload;

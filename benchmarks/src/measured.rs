@@ -21,6 +21,8 @@ pub(crate) struct Measured {
     pub(crate) charged_seconds: Option<f64>,
     /// Bytes on disk an entry; none where nothing goes there.
     pub(crate) bytes_per_entry: Option<f64>,
+    /// Bytes an entry that no node ever deletes: of the transactions in blocks, and of the journal; none where that is not known.
+    pub(crate) permanent_bytes: Option<f64>,
     /// How long batches took to be confirmed, in seconds: half of the entries, 99 of 100, the last.
     pub(crate) latency: Option<Latency>,
     /// Proposals of blocks that were discarded, because they took too long.

@@ -136,8 +136,8 @@ impl Report {
                 part.plan.batch
             );
             text.push_str(
-                "| system | entries/s | µs per entry | times PostgreSQL | processor seconds per million entries | bytes per entry | p50, p99, longest | refused | discarded | longest proposal |\n\
-                 |---|---|---|---|---|---|---|---|---|---|\n",
+                "| system | entries/s | µs per entry | times PostgreSQL | processor seconds per million entries | bytes per entry | permanent | p50, p99, longest | refused | discarded | longest proposal |\n\
+                 |---|---|---|---|---|---|---|---|---|---|---|\n",
             );
             for measured in &part.measured {
                 let latency = measured.latency.map(|latency| {
@@ -149,18 +149,19 @@ impl Report {
                     )
                 });
                 let ratio = part.ratio(measured).map(|ratio| format!("{ratio:.2}"));
-                let bytes = measured.bytes_per_entry.map(|bytes| format!("{bytes:.0}"));
+                let whole = |bytes: f64| format!("{bytes:.0}");
                 let discarded = measured.discarded.map(|count| count.to_string());
                 let longest = measured.longest_proposal.map(proposal);
                 let _ = writeln!(
                     text,
-                    "| {} | {:.0} | {:.1} | {} | {:.1} | {} | {} | {} | {} | {} |",
+                    "| {} | {:.0} | {:.1} | {} | {:.1} | {} | {} | {} | {} | {} | {} |",
                     measured.system,
                     measured.rate(),
                     measured.microseconds(),
                     ratio.unwrap_or_default(),
                     measured.processor_per_million(),
-                    bytes.unwrap_or_default(),
+                    measured.bytes_per_entry.map(whole).unwrap_or_default(),
+                    measured.permanent_bytes.map(whole).unwrap_or_default(),
                     latency.unwrap_or_default(),
                     measured.refused,
                     discarded.unwrap_or_default(),
@@ -404,14 +405,17 @@ mod tests {
     }
 
     #[test]
-    fn a_table_says_how_long_the_longest_proposal_took() {
+    fn a_table_says_how_long_the_longest_proposal_took_and_what_stays_of_an_entry() {
         let mut report = report();
+        report.parts[0].measured[0].bytes_per_entry = Some(230.0);
+        report.parts[0].measured[0].permanent_bytes = Some(189.4);
         assert!(!report.table().contains("The longest proposal"));
         for (part, seconds) in report.parts.iter_mut().zip([1.34, 1.5]) {
             part.measured[0].longest_proposal = Some(seconds);
         }
         let table = report.table();
         for text in [
+            "| 230 | 189 |",
             "| 1.3 s (0.67 of its slot) |",
             "The longest proposal was ready after 1.5 s (0.75 of its slot).",
         ] {

@@ -16,7 +16,8 @@ use codec::{Decode, Encode};
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{
     data_digest, escrow_commitment, genesis, key_proof_message, secret_commitment, sign_head,
-    DeviceId, Enrolment, KeyProof, LinkHash, Native, RatchetKey, Sealer, Secret, Sha256, StudyId, HEADS_PER_PAGE,
+    DeviceId, Enrolment, KeyProof, LinkHash, Native, RatchetKey, Sealer, Secret, Sha256, StudyId,
+    HEADS_PER_PAGE,
 };
 use mhealth_runtime::genesis::DEVELOPMENT_AUDITOR_KEY;
 use pallet_client_hashchain::{Run, RunEntry};
