@@ -10,6 +10,7 @@ mod generator;
 mod growth;
 mod ladder;
 mod measured;
+mod origin;
 mod picture;
 mod plan;
 mod postgres;

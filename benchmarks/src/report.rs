@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::chain::Sync;
 use crate::measured::{Latency, Measured};
+use crate::origin::Origin;
 use crate::picture::picture;
 use crate::plan::Plan;
 use crate::postgres::{Check, Way};
@@ -29,10 +30,9 @@ const MARKS_OF_RATE: [&str; 2] = [
 /// Everything that one run measured.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    /// The command line that makes it.
-    pub(crate) command: String,
-    /// Name of the processor, and how many of its cores there are.
-    pub(crate) processor: String,
+    /// Where it comes from.
+    #[serde(flatten)]
+    pub(crate) origin: Origin,
     /// Devices of each study.
     pub(crate) devices: u32,
     /// Entries a second that relays brought; none if they brought what the node took.
@@ -105,15 +105,8 @@ impl Part {
 impl Report {
     /// An empty one about this machine.
     pub(crate) fn new(devices: u32, rate: Option<usize>) -> Self {
-        let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let names = || about.lines().filter(|line| line.starts_with("model name"));
-        let name = names().next().and_then(|line| line.split(": ").nth(1));
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
         Report {
-            command: format!("scripts/bench {}", arguments.join(" "))
-                .trim()
-                .to_owned(),
-            processor: format!("{} cores of {}", names().count(), name.unwrap_or("?")),
+            origin: Origin::here(),
             devices,
             rate,
             parts: Vec::new(),
@@ -278,9 +271,8 @@ impl Report {
         fs::write(folder.join(format!("{name}.json")), json)?;
         fs::write(folder.join(format!("{name}.svg")), picture(&self.parts))?;
         let text = format!(
-            "`{}`, on {}; as [JSON]({name}.json).\n\n![entries a second]({name}.svg)\n\n{}",
-            self.command,
-            self.processor,
+            "{}; as [JSON]({name}.json).\n\n![entries a second]({name}.svg)\n\n{}",
+            self.origin,
             self.table(),
         );
         replace_between(&folder.join(format!("{name}.md")), marks, &text)
@@ -430,12 +422,18 @@ mod tests {
         fs::create_dir(docs.path().join("performance")).expect("a folder");
         let text = format!("before\n{}\nold\n{}\nafter\n", MARKS[0], MARKS[1]);
         fs::write(&page, text).expect("it is written");
+        let report = report();
         for _ in 0..2 {
-            report().publish(docs.path()).expect("published");
+            report.publish(docs.path()).expect("published");
         }
         let text = fs::read_to_string(&page).expect("it is there");
         assert!(text.starts_with("before\n") && text.ends_with("\nafter\n"));
         assert!(text.contains("| ours | 15000 |") && !text.contains("old"));
+        assert!(text.contains(&report.origin.to_string()), "{text}");
+        let json = fs::read_to_string(docs.path().join("performance/bench.json"));
+        let json: serde_json::Value =
+            serde_json::from_str(&json.expect("it is there")).expect("it is JSON");
+        assert!(json["date"].is_string() && json["command"].is_string());
         assert!(docs.path().join("performance/bench.svg").is_file());
     }
 }
