@@ -20,6 +20,7 @@ mod report;
 mod shapes;
 mod signatures;
 mod sqlite;
+mod start;
 mod state;
 mod tally;
 mod usage;
@@ -87,6 +88,10 @@ struct Options {
     /// Measures instead whether any transaction takes more than twice what it is charged, in the shapes of an adversary.
     #[arg(long)]
     shapes: bool,
+
+    /// Measures instead how long a node takes from its start until it answers, with its runtime compiled and without.
+    #[arg(long, conflicts_with_all = ["growth", "shapes"])]
+    start: bool,
 
     /// Random mixes of those shapes.
     #[arg(long, default_value_t = 100)]
@@ -194,6 +199,9 @@ async fn run(options: &Options) -> Result<()> {
     if options.shapes {
         let publish = options.publish.as_deref();
         return shapes::run(options.seed, options.mixes, folder.path(), publish);
+    }
+    if options.start {
+        return start::run(folder.path(), options.publish.as_deref()).await;
     }
     let devices = options.devices.unwrap_or(match options.quick {
         true => 10_000,
