@@ -26,7 +26,6 @@ use sp_keyring::Sr25519Keyring::{
 use self::batches::{mix, Shape, SHAPES};
 use crate::direct::{Alone, Direct};
 use crate::extrinsic::Signer;
-use crate::origin::Origin;
 use crate::report::replace_between;
 use crate::workload::{Phones, PARTICIPANT};
 use crate::{say, PAPER, SIGNED};
@@ -49,7 +48,6 @@ const MARKS: [&str; 2] = [
 
 /// Measures all shapes, and so many random mixes of them; prints the table and puts it into the documentation.
 pub(crate) fn run(seed: u64, mixes: usize, folder: &Path, publish: Option<&Path>) -> Result<()> {
-    let origin = Origin::here();
     let mut direct = Direct::new(folder)?;
     say(format_args!("enrolling {DEVICES} devices in each study\n"));
     let mut stage = Stage::new(&mut direct, seed)?;
@@ -95,8 +93,7 @@ pub(crate) fn run(seed: u64, mixes: usize, folder: &Path, publish: Option<&Path>
         note(&format!("the worst of {mixes} random mixes"), row);
     }
     if let Some(docs) = publish {
-        let text = format!("{origin}:\n\n{table}");
-        replace_between(&docs.join("performance/growth.md"), MARKS, &text)?;
+        replace_between(&docs.join("performance/growth.md"), MARKS, &table)?;
     }
     say(format_args!(
         "shapes={} mixes={mixes} seed={seed} worst={worst:.2}\n",
