@@ -44,11 +44,12 @@ pub(crate) struct Chain {
 
 impl Chain {
     /// Starts a development chain, which has one validator, or the local one with all of its four. Nodes keep so many states,
-    /// or as many as they keep unless told otherwise. So many devices of each of these studies are enrolled before the first
-    /// node starts; the others begin with nothing and fetch that.
+    /// or as many as they keep unless told otherwise, and get these arguments beside their own. So many devices of each of these
+    /// studies are enrolled before the first node starts; the others begin with nothing and fetch that.
     pub(crate) async fn start(
         network: bool,
         states: Option<u32>,
+        more: &[String],
         studies: &[StudyId],
         devices: u32,
     ) -> Result<(Self, Vec<Phones>)> {
@@ -56,7 +57,8 @@ impl Chain {
         let spacious = |launch: Launch| {
             let launch = launch
                 .arg("--pool-limit=65536")
-                .arg("--pool-kbytes=1048576");
+                .arg("--pool-kbytes=1048576")
+                .args(more);
             match states {
                 Some(states) => launch.arg(format!("--state-pruning={states}")),
                 None => launch,
@@ -333,7 +335,7 @@ mod tests {
     /// has as many transactions as the weights let it have.
     async fn fill_blocks(network: bool, entries: usize, busy: Duration) -> Result<()> {
         let folder = tempfile::tempdir()?;
-        let (mut chain, mut phones) = Chain::start(network, None, &[SIGNED], 20_000).await?;
+        let (mut chain, mut phones) = Chain::start(network, None, &[], &[SIGNED], 20_000).await?;
         let plan = Plan {
             run: 1,
             signed: true,

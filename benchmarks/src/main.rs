@@ -105,6 +105,10 @@ struct Options {
     #[arg(long)]
     network: bool,
 
+    /// An argument for every node, such as `--node=--pool-type=fork-aware`; may be given several times.
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    node: Vec<String>,
+
     /// Past states that a node keeps; without it, the default of the node.
     #[arg(long)]
     states: Option<u32>,
@@ -218,8 +222,9 @@ async fn run(options: &Options) -> Result<()> {
     let mut studies = vec![SIGNED, PAPER];
     studies.retain(|study| kinds.iter().any(|kind| kind.study() == *study));
     say(format_args!("enrolling {devices} devices in each study\n"));
+    let (network, states) = (options.network, options.states);
     let (mut chain, mut phones) =
-        Chain::start(options.network, options.states, &studies, devices).await?;
+        Chain::start(network, states, &options.node, &studies, devices).await?;
     let mut direct = match options.quick || options.network {
         true => None,
         false => Some(Direct::new(folder.path())?),
