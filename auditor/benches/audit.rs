@@ -4,7 +4,8 @@
 //! exports of a hostile relay; none may take more than [`MOST_MIB`].
 //!
 //! `cargo bench --workspace --bench audit -- [--entries N]`, after `cargo build --release --workspace`. The line after the exports
-//! reads `entries= exports= most_peak_mib=`. `MHEALTH_AUDITOR` names another build of the program, which then reads the same chain.
+//! reads `entries= exports= most_peak_mib=`. Then evidence: of a device, and of the whole study with its envelopes, which takes no
+//! more memory either. `MHEALTH_AUDITOR` names another build of the program, which then reads the same chain.
 //! With `--pruned` the node keeps the states of 16 blocks alone, which is enough for evidence.
 
 // What it measures is what it prints.
@@ -16,7 +17,7 @@ mod support;
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -82,6 +83,7 @@ async fn measure(wanted: u64, pruned: bool) {
     let mut export = BufWriter::new(File::create(&path).unwrap());
     let mut under_way = VecDeque::new();
     let (mut entries, mut cursor) = (0, 0);
+    let mut genuine = String::new();
     while entries < wanted {
         for chunk in phones.chunks_mut(RUNS_A_BATCH) {
             let runs: Vec<_> = chunk
@@ -92,6 +94,7 @@ async fn measure(wanted: u64, pruned: bool) {
                 cursor += 1;
                 let mut line = exported(run, cursor, STUDY, RunState::Finalised);
                 if cursor == 1 {
+                    genuine = serde_json::to_string(&line).unwrap() + "\n";
                     // The one that the audit must find.
                     line.entries[0].envelope.0[40] ^= 1;
                 }
@@ -133,6 +136,7 @@ async fn measure(wanted: u64, pruned: bool) {
         evidence_of_study(&trial, auditor);
         // Not the phone whose envelope was altered.
         evidence(&trial, auditor, phones[1].device(), &path);
+        evidence_of_all(&trial, auditor, &path, &genuine);
     }
 }
 
@@ -268,6 +272,33 @@ fn evidence(trial: &Trial, auditor: &str, device: DeviceId, export: &Path) {
             verifying.as_secs_f64() * 1_000.0
         );
     }
+}
+
+/// How long the program takes to write evidence of the study with all of its envelopes, and how much memory. `genuine` is the
+/// first line of the export as it was before it was altered.
+fn evidence_of_all(trial: &Trial, auditor: &str, export: &Path, genuine: &str) {
+    let honest = trial.directory.path().join("honest.ndjson");
+    let mut altered = BufReader::new(File::open(export).unwrap());
+    altered.read_line(&mut String::new()).unwrap();
+    let mut whole = File::create(&honest).unwrap();
+    whole.write_all(genuine.as_bytes()).unwrap();
+    std::io::copy(&mut altered, &mut whole).unwrap();
+    let mut prove = Command::new(auditor);
+    prove
+        .args(["prove", "--node", &trial.node.url(), "--study", "0"])
+        .args(["--genesis", &trial.genesis()])
+        .arg(format!("--export=dave={}", honest.display()))
+        .arg("--out")
+        .arg(trial.directory.path().join("study.evidence"));
+    let ended = watch(prove, PATIENCE).unwrap();
+    let peak = ended.memory;
+    println!(
+        "what=\"evidence of the study with envelopes\" seconds={:.0} peak_mib={peak} said={:?}",
+        ended.took.as_secs_f64(),
+        ended.said.lines().last().unwrap_or_default()
+    );
+    assert_eq!(ended.status, Some(0), "{}", ended.said);
+    assert!(peak <= MOST_MIB, "evidence took {peak} MiB");
 }
 
 fn entries_in(file: &Path) -> usize {

@@ -16,12 +16,12 @@ fn main() -> ExitCode {
     };
     program::log();
     let about = arguments.about();
-    match cli::run(arguments) {
-        Ok(status) => ExitCode::from(status),
-        Err(error) => {
-            eprintln!("mhealth-auditor: {error}");
-            println!("{about}=could_not_run error={}", error.code());
-            ExitCode::from(COULD_NOT_RUN)
-        }
-    }
+    let (said, code) = match program::caught(|| cli::run(arguments)) {
+        Ok(Ok(status)) => return ExitCode::from(status),
+        Ok(Err(error)) => (error.to_string(), error.code()),
+        Err(broke) => (broke.to_string(), broke.code()),
+    };
+    eprintln!("mhealth-auditor: {said}");
+    println!("{about}=could_not_run error={code}");
+    ExitCode::from(COULD_NOT_RUN)
 }

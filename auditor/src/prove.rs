@@ -3,23 +3,29 @@
 //! Makes evidence: asks a node for every proof that [`crate::evidence`] needs, and checks the result before it is handed out.
 
 mod authorities;
+mod envelopes;
 mod registering;
 mod search;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use codec::{Decode, DecodeAll, Encode};
-use hashchain::{DataDigest, DeviceId, OpeningKey, StudyId};
+use hashchain::{DeviceId, OpeningKey, StudyId};
 use mhealth_chain_client::{ChainClient, DeviceView, H256};
 use mhealth_evidence::{
     conflicts_key, device_key, genesis_hash_key, head_page_key, next_device_key, Checkpoint,
     FinalityProof, Header, HEADS_PER_PAGE,
 };
 
+use crate::audit::NamedExport;
 use crate::chain::{all_devices, read_proof, NodesFinality};
 use crate::error::AuditError;
-use crate::evidence::{verify, Blobs, DeviceEvidence, Evidence, LARGEST};
+use crate::evidence::{verify, Blobs, Evidence, LARGEST};
+use crate::export::Limits;
+
+use envelopes::Envelopes;
+use search::Found;
 
 /// Requests at the same time.
 const AT_ONCE: usize = 16;
@@ -37,8 +43,9 @@ pub struct Contents {
     pub checkpoints: Vec<Checkpoint>,
     /// Whether devices with entries that no extrinsic accounts for are left out, instead of that nothing is made.
     pub leave_out_unaccounted: bool,
-    /// Envelopes by their digests. When there are any, all of the device's must be among them, and go into the file.
-    pub envelopes: HashMap<DataDigest, Vec<u8>>,
+    /// Exports that show the envelopes. When there are any, those of all devices that were not erased must be in them, and go
+    /// into the file.
+    pub exports: Vec<NamedExport>,
     /// Bytes of the largest file; as many as [are read](LARGEST) if none are given.
     pub largest: Option<usize>,
 }
@@ -94,17 +101,38 @@ impl fmt::Display for Unaccounted {
     }
 }
 
-/// Makes evidence of a device or a study, in the latest block whose finality is proved.
-///
-/// Of a device, only the blocks are asked for that registered its entries, which headers lead to, so the age of the chain hardly
-/// matters; of a study every block since the first enrolment, and the record of every device on the chain. The node may have dropped
-/// the states of old blocks. From a checkpoint on every header is read for handovers of authorities.
+/// Takes a part of the evidence when it is made, and hears whether it is the only one.
+pub type Take<'a> = dyn FnMut(Evidence, bool) -> Result<(), AuditError> + 'a;
+
+/// Makes evidence as [`prove_in_parts`] does, and keeps all of it in memory.
 pub async fn prove(
     client: &ChainClient,
     subject: Subject,
     contents: &Contents,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Proved, AuditError> {
+    let mut parts = Vec::new();
+    let mut keep = |part: Evidence, _: bool| -> Result<(), AuditError> {
+        parts.push(part);
+        Ok(())
+    };
+    let left_out = prove_in_parts(client, subject, contents, progress, &mut keep).await?;
+    Ok(Proved { parts, left_out })
+}
+
+/// Makes evidence of a device or a study, in the latest block whose finality is proved. Each part is handed over when it is made and
+/// checked, so that a study takes no more memory than its digests and the largest part. Returns what was left out.
+///
+/// Of a device, only the blocks are asked for that registered its entries, which headers lead to, so the age of the chain hardly
+/// matters; of a study every block since the first enrolment, and the record of every device on the chain. The node may have dropped
+/// the states of old blocks. From a checkpoint on every header is read for handovers of authorities.
+pub async fn prove_in_parts(
+    client: &ChainClient,
+    subject: Subject,
+    contents: &Contents,
+    progress: &mut dyn FnMut(u64, u64),
+    take: &mut Take<'_>,
+) -> Result<Vec<Unaccounted>, AuditError> {
     let shown = client.block_proof().await?;
     let block: Header = decoded(&shown.header, "a header")?;
     let finality: NodesFinality = decoded(&shown.finality_proof, "a finality proof")?;
@@ -122,7 +150,7 @@ pub async fn prove(
             (Some(study), all)
         }
     };
-    if records.is_empty() {
+    let Some(of) = records.first().map(|record| record.study) else {
         let what = match subject {
             Subject::Device(device) => format!("there is no device {device}"),
             Subject::Study(study) => format!("study {study} has no devices"),
@@ -131,11 +159,23 @@ pub async fn prove(
         return Err(unfit(&format!(
             "in block {number}, the latest that is proved to be final, {what}"
         )));
-    }
+    };
     let own_keys: BTreeMap<DeviceId, Vec<Vec<u8>>> = records.iter().map(own_keys).collect();
     let genesis = client.genesis_hash();
     let found = registering::devices(client, records, hash, block.number, progress).await?;
     let (devices, left_out) = search::sort_out(found, contents)?;
+    let envelopes = match contents.exports.as_slice() {
+        [] => None,
+        exports => {
+            let limits = limits(study, &devices);
+            Some(Envelopes::read(exports, genesis.0, of, limits, &devices).await?)
+        }
+    };
+    let shown = |found: &Found| envelopes.as_ref().filter(|_| !found.is_erased);
+    let size = |found: &Found| {
+        let more = shown(found).map_or(0, |shown| shown.size(&found.evidence.entries));
+        found.evidence.encoded_size() + more
+    };
     let checkpoint = Checkpoint::newest_before(&contents.checkpoints, block.number);
     // The first block needs no trust beside the genesis hash.
     let checkpoint = checkpoint.filter(|checkpoint| checkpoint.number > 0);
@@ -158,10 +198,9 @@ pub async fn prove(
         return Err(unfit("the node's finality proof is for another block"));
     }
     let most = contents.largest.unwrap_or(LARGEST);
-    let (mut parts, mut whole) = (Vec::new(), true);
     // What is left to be put into files, the first of it last.
-    let mut left = shares(devices, most);
-    whole &= left.len() == 1;
+    let mut left = shares(devices, most, size);
+    let mut whole = left.len() == 1;
     left.reverse();
     while let Some(mut devices) = left.pop() {
         let study = study.filter(|_| whole && left_out.is_empty());
@@ -169,14 +208,16 @@ pub async fn prove(
             Some(_) => all_keys.clone(),
             None => vec![genesis_hash_key()],
         };
-        let of_devices = devices.iter().filter_map(|it| own_keys.get(&it.device));
+        let of_devices = devices.iter();
+        let of_devices = of_devices.filter_map(|it| own_keys.get(&it.evidence.device));
         keys.extend(of_devices.flatten().cloned());
         keys.sort();
         keys.dedup();
         let mut evidence = bare.clone();
         evidence.finality.nodes = read_proof(client, &keys, hash).await?;
         evidence.study = study;
-        if evidence.encoded_size() + devices.encoded_size() > most.saturating_sub(FRAME) {
+        let own = devices.iter().map(size).sum::<usize>();
+        if evidence.encoded_size() + own > most.saturating_sub(FRAME) {
             let [one] = devices.as_slice() else {
                 let second = devices.split_off(devices.len() / 2);
                 left.extend([second, devices]);
@@ -184,17 +225,34 @@ pub async fn prove(
                 continue;
             };
             return Err(AuditError::TooLarge {
-                device: one.device,
+                device: one.evidence.device,
                 most,
             });
         }
-        evidence.devices = devices;
+        for found in devices {
+            let envelopes = shown(&found).map(|shown| shown.of(&found.evidence.entries));
+            let mut device = found.evidence;
+            device.envelopes = envelopes.transpose()?;
+            evidence.devices.push(device);
+        }
         if let Err(refusal) = verify(&evidence, genesis.0, &contents.checkpoints) {
             return Err(unfit(&refusal.to_string()));
         }
-        parts.push(evidence);
+        take(evidence, whole)?;
     }
-    Ok(Proved { parts, left_out })
+    Ok(left_out)
+}
+
+/// How much is read of an export. One about a device may be of a study of any size; of a study it is known what is registered.
+fn limits(study: Option<StudyId>, devices: &[Found]) -> Limits {
+    let limits = Limits::default();
+    match study {
+        None => limits,
+        Some(_) => {
+            let entries = devices.iter().map(|it| it.evidence.entries.len() as u64);
+            limits.lines_of(entries.sum(), devices.len() as u64)
+        }
+    }
 }
 
 /// The places in the state of what is said of a device.
@@ -210,18 +268,18 @@ fn own_keys(record: &DeviceView) -> (DeviceId, Vec<Vec<u8>>) {
 }
 
 /// The devices in shares for one file each. Half of a file is left for the proofs.
-fn shares(devices: Vec<DeviceEvidence>, most: usize) -> Vec<Vec<DeviceEvidence>> {
+fn shares(devices: Vec<Found>, most: usize, size: impl Fn(&Found) -> usize) -> Vec<Vec<Found>> {
     let mut shares = vec![Vec::new()];
-    let mut size = 0;
+    let mut bytes = 0;
     for device in devices {
-        let own = device.encoded_size();
+        let own = size(&device);
         match shares.last_mut() {
-            Some(share) if share.is_empty() || size + own <= most / 2 => {
-                size += own;
+            Some(share) if share.is_empty() || bytes + own <= most / 2 => {
+                bytes += own;
                 share.push(device);
             }
             _ => {
-                size = own;
+                bytes = own;
                 shares.push(vec![device]);
             }
         }

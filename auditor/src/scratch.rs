@@ -3,6 +3,7 @@
 //! Where an audit keeps what it has read until all of it is there: chain and exports come in their own order, and the judge
 //! wants one device at a time. A file, so that a study of millions of entries fits into little memory.
 
+mod envelopes;
 mod registered;
 mod runs;
 
@@ -36,6 +37,7 @@ CREATE TABLE IF NOT EXISTS unknown (
 CREATE TABLE IF NOT EXISTS since (
     store INTEGER NOT NULL, line INTEGER NOT NULL, block INTEGER NOT NULL,
     PRIMARY KEY (store, line)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS envelope (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 ";
 
 /// KiB of the file that stay in memory. Chain and exports come in another order than devices, so pages are written to again and

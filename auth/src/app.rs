@@ -3,6 +3,7 @@
 //! What all parts of the server share.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use hashchain::{DeviceId, StudyId};
@@ -12,10 +13,12 @@ use mhealth_server::dpop::Proofs;
 use mhealth_server::{ApiError, BaseAddress, CancellationToken, Failures, SharedClock};
 
 use crate::approvals::Act;
+use crate::connection::Connection;
 use crate::keys::KeyRing;
 use crate::login::Login;
 use crate::metrics::Metrics;
 use crate::order_book::OrderBook;
+use crate::server::AuthOptions;
 use crate::store::Store;
 
 /// What is the same for as long as the server runs.
@@ -29,26 +32,45 @@ pub struct Terms {
     pub server: Key,
     /// The study that this server is for.
     pub study: StudyId,
-    /// Base addresses of the study's relays, at which its tokens are good.
-    pub relays: Vec<BaseAddress>,
     /// How long a token is good, in seconds.
     pub token_lifetime: u64,
     /// How far a device's clock may be off, in seconds.
     pub clock_skew: u64,
     /// How long a request waits for the chain.
     pub patience: Duration,
+}
+
+/// What may be said otherwise while the server runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Base addresses of the study's relays, at which its tokens are good.
+    pub relays: Vec<BaseAddress>,
     /// What needs two people.
     pub second_approval: BTreeSet<Act>,
+}
+
+impl Settings {
+    pub(crate) fn of(options: &AuthOptions) -> Self {
+        if options.relays.is_empty() {
+            tracing::warn!("no relay is named, so tokens are good nowhere: give --relay");
+        }
+        Self {
+            relays: options.relays.clone(),
+            second_approval: options.second_approval.iter().copied().collect(),
+        }
+    }
 }
 
 /// The server's state. Handlers share one.
 pub struct App {
     /// What stays the same.
     pub terms: Terms,
+    /// What does not.
+    pub settings: RwLock<Arc<Settings>>,
     /// Where everything is kept.
     pub store: Store,
     /// The chain, to read.
-    pub chain: ChainClient,
+    pub chain: Connection,
     /// News of what is to be done on the chain.
     pub orders: OrderBook,
     /// Checks proofs of possession.
@@ -78,6 +100,27 @@ pub struct Finalised {
 }
 
 impl App {
+    /// What the options say that were read last.
+    pub fn settings(&self) -> Arc<Settings> {
+        let settings = self.settings.read();
+        settings.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes up what these options say otherwise, as far as that can change while the server runs.
+    pub(crate) fn take_up(&self, options: &AuthOptions) {
+        let settings = Settings::of(options);
+        tracing::info!(
+            relays = settings.relays.len(),
+            grants = options.login.oidc_grants.len(),
+            "the options were read anew"
+        );
+        let old = self.settings.write();
+        *old.unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        if let Some(login) = &self.login {
+            login.grant(options.login.oidc_grants.clone());
+        }
+    }
+
     /// Seconds since 1970.
     pub fn now(&self) -> u64 {
         self.clock.now()
@@ -85,22 +128,19 @@ impl App {
 
     /// The chain at the latest finalised block.
     pub async fn finalised(&self) -> Result<Finalised, ApiError> {
-        Ok(finalised(&self.chain).await?)
+        Ok(finalised(self.chain.client()?).await?)
     }
 
     /// A study; `unknown_study` when there is none.
     pub async fn study(&self, study: StudyId) -> Result<StudyView, ApiError> {
-        let found = self.chain.study(study).await?;
+        let found = self.chain.client()?.study(study).await?;
         found.ok_or_else(|| Code::UnknownStudy.into())
     }
 
     /// A device of this server's study; `unknown_device` or `wrong_study`.
     pub async fn device(&self, device: DeviceId) -> Result<DeviceView, ApiError> {
-        let found = self
-            .chain
-            .device(device)
-            .await?
-            .ok_or(Code::UnknownDevice)?;
+        let found = self.chain.client()?.device(device).await?;
+        let found = found.ok_or(Code::UnknownDevice)?;
         match found.study == self.terms.study {
             true => Ok(found),
             false => Err(Code::WrongStudy.into()),

@@ -160,7 +160,7 @@ impl App {
         request: Request,
         why: String,
     ) -> Result<Answer, ApiError> {
-        if !self.terms.second_approval.contains(&request.act()) {
+        if !self.settings().second_approval.contains(&request.act()) {
             return self.carry_out(&admin.name, request, why, None).await;
         }
         if let Some((device, action)) = request.change() {

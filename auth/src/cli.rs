@@ -14,6 +14,7 @@ use mhealth_server::{
 
 use crate::keys::KeyRing;
 use crate::mark::{self, LogMark};
+use crate::paper::{self, PaperOptions};
 use crate::routes::STAFF_DUTIES;
 use crate::server::{serve, AuthOptions};
 use crate::store::Store;
@@ -27,7 +28,7 @@ pub struct Options {
     #[command(flatten)]
     server: ServerOptions,
     #[command(flatten)]
-    auth: AuthOptions,
+    pub(crate) auth: AuthOptions,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -45,6 +46,9 @@ enum Command {
     /// Keys that sign tokens.
     #[command(subcommand)]
     Keys(KeyCommand),
+    /// Writes a sheet for a participant: an enrolment code as letters and as a QR code. Reads the code from standard input, as the
+    /// answer of `POST /v1/admin/codes` has it, and needs neither database nor node.
+    Paper(PaperOptions),
 }
 
 /// What the command line does to signing keys. Works on the database, whether or not a server runs.
@@ -119,6 +123,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             let now = SystemClock.now();
             let change = async |change: Change<'_>| store.change_admin(change, now).await;
             command.run(store.database(), change).await
+        }
+        Some(Command::Paper(paper)) => {
+            paper::write(paper, options.auth.issuer.as_ref(), std::io::stdin().lock())?;
+            say(format_args!("wrote {}", paper.out.display()))?;
+            Ok(())
         }
         Some(Command::Doctor(how)) => doctor(&options, *how).await,
         Some(Command::Copy(CopyCommand::Backup { file })) => {
@@ -294,12 +303,12 @@ mod tests {
     }
     #[test]
     fn the_commands_of_story_and_runbooks_are_understood() {
-        for document in [
-            include_str!("../../docs/operating/story.md"),
-            include_str!("../../docs/operating/runbooks.md"),
+        for (document, expected) in [
+            (include_str!("../../docs/operating/story.md"), 1),
+            (include_str!("../../docs/operating/runbooks.md"), 3),
         ] {
             let commands = mhealth_testing::document::commands(document, "mhealth-auth");
-            assert_eq!(commands.len(), 1);
+            assert_eq!(commands.len(), expected);
             for command in commands {
                 let options = Options::try_parse_from(&command);
                 options.unwrap_or_else(|error| panic!("{command:?}: {error}"));

@@ -138,10 +138,11 @@ impl App {
         if record.claimed {
             return Ok(Known::Claimed);
         }
-        let Some(number) = self.chain.device_by_key(request.device_key.0).await? else {
+        let chain = self.chain.client()?;
+        let Some(number) = chain.device_by_key(request.device_key.0).await? else {
             return Ok(Known::New);
         };
-        let found = self.chain.device(number).await?;
+        let found = chain.device(number).await?;
         let claim = Claim {
             key: request.device_key,
             commitment: request.secret_commitment,

@@ -24,12 +24,13 @@
 //! 7. [`tokens`] and [`keys`]: the device proves that it possesses its key and gets tokens, and relays get the keys that
 //!    sign them.
 //!
-//! What all of them share is the [`app`]; [`server`] and [`cli`] start it.
+//! What all of them share is the [`app`], with a [`connection`] to the node that may come later; [`server`] and [`cli`] start it. `paper` makes the sheet that a participant is handed.
 
 pub mod app;
 pub mod approvals;
 pub mod cli;
 pub mod codes;
+pub mod connection;
 pub mod desk;
 pub mod enrolments;
 pub mod keys;
@@ -39,6 +40,7 @@ pub mod mark;
 pub mod metrics;
 pub mod order_book;
 pub mod orders;
+mod paper;
 mod ready;
 pub mod routes;
 pub mod server;

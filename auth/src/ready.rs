@@ -17,10 +17,12 @@ pub(crate) fn parts(
 ) -> anyhow::Result<Readiness> {
     let age = readiness.head_age();
     let (oldest, least) = (options.ready_head_age, options.ready_free_disk);
+    let queue_age = options.ready_queue_age;
     let place = options.database_folder()?;
     let of_app = || app.clone();
     let (database, chain, clock, leads, behind) =
         (of_app(), of_app(), of_app(), of_app(), of_app());
+    let waiting = of_app();
     Ok(readiness
         .part("database", move || {
             let app = database.clone();
@@ -28,12 +30,16 @@ pub(crate) fn parts(
         })
         .part("chain", move || {
             let app = chain.clone();
-            async move { chain_answers(app.chain.finalised()).await.map(drop) }
+            async move {
+                let block = async { app.chain.client()?.finalised().await };
+                chain_answers(block).await.map(drop)
+            }
         })
         .part("clock", move || {
             let (app, age) = (clock.clone(), age.clone());
             async move {
-                let head = chain_answers(app.chain.finalised_time()).await?;
+                let head = async { app.chain.client()?.finalised_time().await };
+                let head = chain_answers(head).await?;
                 chain_clock(head, app.now(), oldest, &age)
             }
         })
@@ -54,6 +60,17 @@ pub(crate) fn parts(
                     blocks => Err(not_ready(format!(
                         "It lacks {blocks} blocks of the chain that were seen; orders wait until it has caught up."
                     ))),
+                }
+            }
+        })
+        .part("queue", move || {
+            let app = waiting.clone();
+            async move {
+                let ordered = app.store.oldest_pending_order().await?;
+                let age = ordered.map_or(0, |ordered| app.now().saturating_sub(ordered));
+                match queue_age > 0 && age > queue_age {
+                    true => Err(not_ready(format!("An order has waited for {age} seconds."))),
+                    false => Ok(()),
                 }
             }
         })

@@ -3,7 +3,7 @@
 //! How the server starts: options, database, chain, keys, routes.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::{bail, Context};
@@ -11,13 +11,16 @@ use hashchain::StudyId;
 use mhealth_api::{Hash, Key};
 use mhealth_chain_client::{Account, ChainClient, SubmitterOptions};
 use mhealth_server::dpop::Proofs;
+use mhealth_server::startup::reload;
 use mhealth_server::{
     with_reserve, BaseAddress, Bound, CancellationToken, ChainOptions, FailureOptions, Failures,
     Ground, Readiness, SecretText, Server, ServerOptions, SharedClock, SystemClock, LIST_DELIMITER,
 };
 
-use crate::app::{hash, App, Terms};
+use crate::app::{App, Settings, Terms};
 use crate::approvals::Act;
+use crate::cli::Options;
+use crate::connection::Connection;
 use crate::desk;
 use crate::keys::KeyRing;
 use crate::login::{Login, LoginOptions};
@@ -150,8 +153,8 @@ pub async fn prepare(
     let account = auth.chain.account()?;
     let ground = Ground::lay(server).await?;
     let store = Store::open(ground.database.clone()).await?;
-    let chain = auth.chain.connect().await?;
-    let genesis = hash(chain.genesis_hash());
+    let chain = Connection::open(&auth.chain, store.chain().await?).await?;
+    let genesis = chain.genesis();
     store.bind_to(&genesis, study).await?;
     let mark = match LogMark::place(auth.log_mark.as_deref(), &server.database_url()?) {
         Some(place) => Some(LogMark::check(&place, &store).await?),
@@ -160,11 +163,10 @@ pub async fn prepare(
             None
         }
     };
-    check_role(&chain, &account, study).await?;
-
-    if auth.relays.is_empty() {
-        tracing::warn!("no relay is named, so tokens are good nowhere: give --relay");
+    if let Ok(client) = chain.client() {
+        check_role(client, &account, study).await?;
     }
+
     let bound = server.bind().await?;
     let issuer = issuer(auth, &bound)?;
     let key_secret = auth.key_secret()?;
@@ -174,16 +176,12 @@ pub async fn prepare(
         auth.clock_skew,
         clock.clone(),
     );
-    let options = SubmitterOptions {
-        in_flight: desk::UNDER_WAY.into(),
-        ..SubmitterOptions::default()
-    };
     let own = Key(account.public_key());
-    let submitter = chain.submitter_with(account, options);
     let login = Login::from_options(&auth.login, &issuer, &key_secret)?;
     let failures = Failures::register(auth.failures, &ground.registry)?;
     let app = Arc::new(App {
         terms: terms(auth, &issuer, genesis, own, study),
+        settings: RwLock::new(Arc::new(Settings::of(auth))),
         proofs,
         orders: OrderBook::new(store.clone()),
         keys: KeyRing::new(store.clone(), &key_secret),
@@ -222,7 +220,8 @@ pub async fn prepare(
         })
         .staff(routes::STAFF)
         .machines(routes::RELAYS)
-        .background("desk", with_reserve(desk::work(app, submitter)))
+        .background("reloading", reload_settings(app.clone()))
+        .background("desk", with_reserve(work(app, account)))
         .background("mark", marking)
         .background("cleaning", remove_expired(shared)))
 }
@@ -245,12 +244,39 @@ fn terms(
         chain,
         server,
         study,
-        relays: auth.relays.clone(),
         token_lifetime: auth.token_lifetime,
         clock_skew: auth.clock_skew,
         patience: Duration::from_secs(auth.patience),
-        second_approval: auth.second_approval.iter().copied().collect(),
     }
+}
+
+/// Takes up what the options say otherwise when they are read anew.
+async fn reload_settings(app: Arc<App>) {
+    let reloads = reload(|options: Options| app.take_up(&options.auth));
+    tokio::select! {
+        () = app.stop.cancelled() => {}
+        () = reloads => {}
+    }
+}
+
+/// Does what is ordered on the chain, as soon as the node is there.
+async fn work(app: Arc<App>, account: Account) {
+    let is_late = app.chain.client().is_err();
+    let Some(chain) = app.chain.wait(&app.stop).await else {
+        return;
+    };
+    if is_late {
+        tracing::info!("the node is there");
+        if let Err(error) = check_role(chain, &account, app.terms.study).await {
+            tracing::error!(%error, "the account's role cannot be looked up");
+        }
+    }
+    let options = SubmitterOptions {
+        in_flight: desk::UNDER_WAY.into(),
+        ..SubmitterOptions::default()
+    };
+    let submitter = chain.submitter_with(account, options);
+    desk::work(app.clone(), submitter).await;
 }
 
 async fn check_role(chain: &ChainClient, account: &Account, study: StudyId) -> anyhow::Result<()> {

@@ -59,9 +59,10 @@ impl App {
         rand::rngs::OsRng
             .try_fill_bytes(&mut id)
             .map_err(ApiError::internal)?;
+        let relays = self.relays();
         let claims = Claims {
             iss: self.terms.issuer.clone(),
-            aud: self.relays(),
+            aud: relays.clone(),
             sub: device.device.to_string(),
             iat: now,
             // Relays' clocks are off, too.
@@ -86,11 +87,12 @@ impl App {
             token,
             token_type: DPOP.into(),
             expires_in: self.terms.token_lifetime,
-            relays: self.relays(),
+            relays,
         })
     }
 
     fn relays(&self) -> Vec<String> {
-        self.terms.relays.iter().map(ToString::to_string).collect()
+        let settings = self.settings();
+        settings.relays.iter().map(ToString::to_string).collect()
     }
 }

@@ -8,17 +8,25 @@ mod cli;
 use std::process::ExitCode;
 
 use mhealth_auditor::program;
+use mhealth_dataset::take_away_unfinished;
 
 fn main() -> ExitCode {
-    let arguments = match program::arguments() {
+    let arguments: cli::Arguments = match program::arguments() {
         Ok(arguments) => arguments,
         Err(status) => return status,
     };
-    match cli::run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
+    let what = arguments.what();
+    match program::caught(|| cli::run(arguments)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => {
             failure.tell();
             ExitCode::from(failure.status)
+        }
+        Err(broke) => {
+            let _nothing_is_written = take_away_unfinished();
+            eprintln!("error[{}]: {broke}.", broke.code());
+            println!("{what}=false error={}", broke.code());
+            ExitCode::from(program::COULD_NOT_RUN)
         }
     }
 }

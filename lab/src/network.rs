@@ -13,8 +13,9 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use mhealth_testing::finality::{finalise, halt, height, wait_until_final, PROGRESS};
 use mhealth_testing::node::{Launch, Node, VALIDATORS};
+use mhealth_testing::process;
 
-/// Runs four validators on this machine until Ctrl-C.
+/// Runs four validators on this machine until Ctrl-C, or until it is told to end.
 #[derive(Parser)]
 #[command(name = "mhealth-network", version)]
 struct Options {
@@ -29,17 +30,21 @@ struct Options {
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    // Whichever ends first; the validators stop with it.
-    let outcome = tokio::select! {
-        outcome = run(&options) => outcome,
-        interrupt = tokio::signal::ctrl_c() => interrupt.context("Ctrl-C cannot be waited for"),
-    };
-    match outcome {
+    match run_until_told(&options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mhealth-network: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Whichever ends first; the validators stop with it.
+async fn run_until_told(options: &Options) -> Result<()> {
+    let told = process::end_of_program().context("signals cannot be waited for")?;
+    tokio::select! {
+        outcome = run(options) => outcome,
+        () = told => Ok(()),
     }
 }
 

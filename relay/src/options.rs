@@ -239,10 +239,6 @@ pub struct RelayOptions {
         value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub lease: u64,
 
-    /// Seconds that a run may wait for the chain before the relay is not ready. 0: however long.
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
-    pub ready_queue_age: u64,
-
     /// Wrong credentials of auditors.
     #[command(flatten)]
     pub failures: FailureOptions,

@@ -27,11 +27,11 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    pub(crate) fn of(options: &ServerOptions, queue_age: u64) -> anyhow::Result<Self> {
+    pub(crate) fn of(options: &ServerOptions) -> anyhow::Result<Self> {
         let folder = options.database_folder()?;
         Ok(Self {
             head_age: options.ready_head_age,
-            queue_age,
+            queue_age: options.ready_queue_age,
             disk: folder.map(|folder| (folder, options.ready_free_disk)),
         })
     }

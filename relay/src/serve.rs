@@ -145,7 +145,7 @@ async fn serve(options: &Options, stop: CancellationToken) -> anyhow::Result<()>
         (ledger, former),
         (addresses, proofs),
         clock,
-        Bounds::of(&options.server, options.relay.ready_queue_age)?,
+        Bounds::of(&options.server)?,
         &ground,
     )?;
     let server = parts.server(ground, bound, &stop);

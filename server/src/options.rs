@@ -29,8 +29,8 @@ pub struct ServerOptions {
     )]
     pub listen: SocketAddr,
 
-    /// Where staff, metrics and probes are served, and nowhere else then: `127.0.0.1:PORT`, or `unix:PATH` for a socket that
-    /// only the server's user can open. Without it the public address serves them, too.
+    /// Where metrics and probes are served, and an authentication server's staff, and nowhere else then: `127.0.0.1:PORT`, or
+    /// `unix:PATH` for a socket that only the server's user can open. Without it the public address serves them, too.
     #[arg(long, value_name = "PLACE", env = "MHEALTH_ADMIN_LISTEN")]
     pub admin_listen: Option<StaffAddress>,
 
@@ -131,6 +131,16 @@ pub struct ServerOptions {
         default_value_t = 120
     )]
     pub ready_head_age: u64,
+
+    /// Seconds that a run, or an order of an authentication server, may wait for the chain before the server is not ready. 0:
+    /// however long.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "MHEALTH_READY_QUEUE_AGE",
+        default_value_t = 600
+    )]
+    pub ready_queue_age: u64,
 
     /// Bytes that must be left where an SQLite database is, or the server is not ready.
     #[arg(

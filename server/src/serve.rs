@@ -2,10 +2,9 @@
 
 //! From routes to a server that listens, and stops in good order.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::io::Write;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use axum_server::Handle;
 use hyper_util::rt::TokioTimer;
 use mhealth_api::PROBLEM_MEDIA_TYPE;
 use prometheus::Registry;
-use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use utoipa::openapi::path::Operation;
@@ -25,6 +23,7 @@ use crate::admission::{Doors, Paths, PROBES};
 use crate::gate::{Gate, Origin};
 use crate::layers::Around;
 use crate::metrics::HttpMetrics;
+use crate::parts::{Parts, Task};
 use crate::probes::{self, Probes, ReadinessCheck};
 use crate::reserve::with_reserve;
 use crate::tls::TlsMetrics;
@@ -34,14 +33,6 @@ use crate::{ApiError, Bound, Database, Limits, Together};
 const LOOK: Duration = Duration::from_secs(10);
 /// Between two looks because somebody asks, who may be anybody. A look asks the node and the database several times.
 const LOOKS_APART: Duration = Duration::from_millis(50);
-
-/// What goes on beside the answers to requests, and what it is called.
-type Task = (&'static str, Pin<Box<dyn Future<Output = ()> + Send>>);
-
-/// The server ended because a part of it did, without which it does not work. Which one, and why, is in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the server ended because its part {0:?} did")]
-pub struct PartDied(pub &'static str);
 
 /// A server whose address is bound, and which does not answer yet.
 pub struct Server {
@@ -129,7 +120,7 @@ impl Server {
 
     /// Does this from when the server begins to answer. The task has a clone of the token that stops the server, and ends
     /// with it, or when everything that is answered is. If it ends before that, because it panics or for whatever reason, the
-    /// server ends with [`PartDied`].
+    /// server ends with [`PartDied`](crate::PartDied). So it does with what every server does by itself, such as serving its staff.
     pub fn background(
         mut self,
         name: &'static str,
@@ -157,7 +148,7 @@ impl Server {
         let mut parts = Parts::of(std::mem::take(&mut self.tasks), stop.clone());
         let patience = self.limits.stop_timeout;
         let served = {
-            let answering = std::pin::pin!(self.answer(&stop));
+            let answering = pin!(self.answer(&stop));
             parts.watch(answering).await
         };
         // Requests are answered by now, and what they stored is durable. It may be an error that ended it.
@@ -213,24 +204,32 @@ impl Server {
                 (documented(self.routes, false)?, Some((listener, staff)))
             }
         };
-        let staff_stop = stop.child_token();
+        // What goes on beside: whichever of it ends, the server does.
+        let mut tasks: Vec<Task> = Vec::new();
         let staff_doors = Arc::new(Doors::new(self.paths.clone(), limits));
-        let staff = staff.map(|(listener, router)| {
+        let place = staff.map(|(listener, router)| {
             let place = listener.address().to_string();
-            let doors = staff_doors.clone();
-            let around = Around::new(doors, limits, metrics.clone());
-            let router = around.layered(router);
-            let task = tokio::spawn(listener.serve(router, staff_stop.clone()));
-            (place, task)
+            let around = Around::new(staff_doors.clone(), limits, metrics.clone());
+            let serving = listener.serve(around.layered(router), stop.clone());
+            tasks.push(("staff", Box::pin(serving)));
+            place
         });
         let doors = Arc::new(Doors::new(self.paths, limits));
-        let forgetting =
-            [doors.clone(), staff_doors].map(|doors| tokio::spawn(doors.forget_idle(stop.clone())));
+        for doors in [doors.clone(), staff_doors] {
+            tasks.push(("doors", Box::pin(doors.forget_idle(stop.clone()))));
+        }
         let around = Around::new(doors.clone(), limits, metrics.clone());
         let service = around
             .facing_the_world(proxies.clone(), origins)
             .layered(router)
             .into_make_service_with_connect_info::<Origin>();
+        let acceptor = self.bound.tls.map(|identity| {
+            let acceptor = RustlsAcceptor::new(identity.config());
+            let fresh = identity.keep_fresh(tls_metrics, stop.clone());
+            tasks.push(("certificates", Box::pin(fresh)));
+            acceptor
+        });
+        let mut parts = Parts::of(tasks, stop.clone());
 
         let open = metrics.connections;
         let listener = Gate::new(self.bound.listener, doors, &limits, proxies, open);
@@ -243,31 +242,27 @@ impl Server {
                 handle.graceful_shutdown(Some(limits.stop_timeout));
             }
         });
-        let place = staff.as_ref().map(|(place, _)| place.as_str());
-        announce(&base_url, place)?;
+        announce(&base_url, place.as_deref())?;
         tracing::info!(server = self.name, version = env!("CARGO_PKG_VERSION"), %base_url, "listening");
         // In a task, so that the threads that serve connections take them, too: this here may run on a thread of its own, from which
         // each would come to them by the line in which what comes from other threads stands, one thread waking another each time.
-        let serving = match self.bound.tls {
-            Some(identity) => {
-                let acceptor = RustlsAcceptor::new(identity.config());
-                let fresh = identity.keep_fresh(tls_metrics, stop.child_token());
-                tokio::spawn(fresh);
+        let serving = match acceptor {
+            Some(acceptor) => {
                 let server = tuned(server.acceptor(acceptor), &limits);
                 tokio::spawn(server.serve(service))
             }
             None => tokio::spawn(tuned(server, &limits).serve(service)),
         };
-        let served = AbortOnDropHandle::new(serving).await;
+        let served = parts.watch(pin!(AbortOnDropHandle::new(serving))).await;
         stopping.abort();
-        forgetting.iter().for_each(tokio::task::JoinHandle::abort);
-        staff_stop.cancel();
-        if let Some((_, task)) = staff {
-            // A request of theirs that takes longer is cut off.
-            let _ = tokio::time::timeout(limits.stop_timeout, task).await;
-        }
+        stop.cancel();
+        // A request of staff that takes longer is cut off.
+        parts.end(limits.stop_timeout).await;
         tracing::info!(server = self.name, "stopped");
-        Ok(served??)
+        match parts.died {
+            Some(died) => Err(died.into()),
+            None => Ok(served??),
+        }
     }
 }
 
@@ -280,66 +275,6 @@ async fn watch(ready: ReadinessCheck, stop: CancellationToken) {
         }
         if let Err(error) = ready().await {
             tracing::warn!(reason = error.problem().detail, "the server is not ready");
-        }
-    }
-}
-
-/// What a server does beside answering, and the first part of it that died.
-struct Parts {
-    tasks: JoinSet<()>,
-    names: HashMap<task::Id, &'static str>,
-    stop: CancellationToken,
-    died: Option<PartDied>,
-}
-
-impl Parts {
-    fn of(tasks: Vec<Task>, stop: CancellationToken) -> Self {
-        let (mut set, mut names) = (JoinSet::new(), HashMap::new());
-        for (name, task) in tasks {
-            names.insert(set.spawn(task).id(), name);
-        }
-        Self {
-            tasks: set,
-            names,
-            stop,
-            died: None,
-        }
-    }
-
-    /// Answers until that ends, and ends it when a part dies.
-    async fn watch<T>(&mut self, mut answering: Pin<&mut impl Future<Output = T>>) -> T {
-        loop {
-            tokio::select! {
-                answered = &mut answering => return answered,
-                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
-            }
-        }
-    }
-
-    fn ended(&mut self, ended: Result<(task::Id, ()), JoinError>) {
-        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
-        let part = self.names.get(&id).copied().unwrap_or_default();
-        match ended {
-            Ok(_) if self.stop.is_cancelled() => return,
-            Ok(_) => tracing::error!(part, "a part of the server ended; the server ends, too"),
-            Err(error) => {
-                tracing::error!(part, %error, "a part of the server died; the server ends, too");
-            }
-        }
-        self.died.get_or_insert(PartDied(part));
-        self.stop.cancel();
-    }
-
-    /// Waits for those that are left.
-    async fn end(&mut self, patience: Duration) {
-        let ending = async {
-            while let Some(ended) = self.tasks.join_next_with_id().await {
-                self.ended(ended);
-            }
-        };
-        if tokio::time::timeout(patience, ending).await.is_err() {
-            tracing::warn!("parts of the server did not end in time");
-            self.tasks.shutdown().await;
         }
     }
 }
@@ -400,3 +335,6 @@ impl axum::extract::connect_info::Connected<Origin> for Origin {
         origin
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,9 @@ pub(crate) struct StaffListener {
 enum Socket {
     Loopback(TcpListener),
     Unix(UnixListener),
+    /// One that is served no more.
+    #[cfg(test)]
+    Gone,
 }
 
 impl StaffAddress {
@@ -95,6 +98,15 @@ impl StaffAddress {
 }
 
 impl StaffListener {
+    /// One that ends as soon as it is served.
+    #[cfg(test)]
+    pub(crate) fn gone() -> Self {
+        Self {
+            socket: Socket::Gone,
+            address: StaffAddress::Unix("gone".into()),
+        }
+    }
+
     pub(crate) fn address(&self) -> &StaffAddress {
         &self.address
     }
@@ -115,6 +127,8 @@ impl StaffListener {
                     .with_graceful_shutdown(stopped)
                     .await
             }
+            #[cfg(test)]
+            Socket::Gone => Ok(()),
         };
         if let Err(error) = served {
             tracing::error!(%error, "staff are not served any more");

@@ -5,9 +5,10 @@
 
 mod cli;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, panic::AssertUnwindSafe, process::ExitCode};
 
 use clap::Parser;
+use futures::FutureExt;
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
@@ -20,7 +21,9 @@ async fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    match cli::run(command).await {
+    // Nothing that it worked on is looked at after a panic.
+    let done = AssertUnwindSafe(cli::run(command)).catch_unwind().await;
+    match done.unwrap_or_else(|_| Err(cli::Failure::broke())) {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("{failure}");

@@ -3,6 +3,7 @@
 //! Plain HTTP to servers on this machine, a connection for each request.
 
 use std::future::Future;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
@@ -11,8 +12,8 @@ use mhealth_api::{Key, ProofClaims, DPOP};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::handset::now;
 
@@ -155,6 +156,15 @@ pub async fn get_bytes_as(url: &str, bearer: Option<&str>) -> Result<(u16, Vec<u
     Ok((status(&head)?, body))
 }
 
+/// The same at a socket in the file system.
+pub async fn get_over(socket: &Path, path: &str, bearer: Option<&str>) -> Result<(u16, Vec<u8>)> {
+    let header = bearer.map(|bearer| ("Authorization", format!("Bearer {bearer}")));
+    let stream = UnixStream::connect(socket).await?;
+    let url = format!("http://staff{path}");
+    let (head, body) = over(stream, "GET", &url, header.as_slice(), String::new()).await?;
+    Ok((status(&head)?, body))
+}
+
 /// Head and body of an answer.
 async fn transfer(
     method: &str,
@@ -162,8 +172,25 @@ async fn transfer(
     headers: &[(&str, String)],
     body: String,
 ) -> Result<(String, Vec<u8>)> {
+    let (host, _) = host_and_path(url)?;
+    let stream = TcpStream::connect(host).await?;
+    over(stream, method, url, headers, body).await
+}
+
+fn host_and_path(url: &str) -> Result<(&str, &str)> {
     let rest = url.strip_prefix("http://").context("not plain HTTP")?;
-    let (host, path) = rest.split_once('/').context("an address without a path")?;
+    rest.split_once('/').context("an address without a path")
+}
+
+/// The same over a connection that is there.
+async fn over(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    method: &str,
+    url: &str,
+    headers: &[(&str, String)],
+    body: String,
+) -> Result<(String, Vec<u8>)> {
+    let (host, path) = host_and_path(url)?;
     let own = [("Host", host.to_owned())];
     let names_host = |(name, _): &(&str, String)| name.eq_ignore_ascii_case("host");
     let own = own.iter().filter(|_| !headers.iter().any(names_host));
@@ -176,7 +203,6 @@ async fn transfer(
          {headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let mut stream = TcpStream::connect(host).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;

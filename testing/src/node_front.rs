@@ -4,15 +4,18 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use futures::{SinkExt, StreamExt};
-use serde_json::Value;
+use serde_json::{json, Value};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{accept_async, connect_async};
+
+use crate::handset::now;
 
 /// What a node says that lies. Both are told the method.
 pub trait Lies: Send + Sync + 'static {
@@ -25,6 +28,34 @@ pub trait Lies: Send + Sync + 'static {
 
 /// An honest one.
 impl Lies for () {}
+
+/// Where the state has the time of a block: `Timestamp.Now`.
+const NOW: &str = "0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb";
+
+/// A chain in use whose blocks are older than this machine's clock, by no second at first.
+#[derive(Clone, Default)]
+pub struct Aged(Arc<AtomicI64>);
+
+impl Aged {
+    /// From now on by so many seconds; below 0 they are younger.
+    pub fn by(&self, seconds: i64) {
+        self.0.store(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Lies for Aged {
+    fn answer(&self, method: &str, asked: &Value, answer: &mut Value) {
+        match method {
+            "system_chainType" => *answer = json!("Live"),
+            "state_getStorage" if asked[0] == NOW => {
+                let time = now() as i64 - self.0.load(Ordering::SeqCst);
+                let bytes = (time as u64 * 1_000).to_le_bytes();
+                *answer = json!(format!("0x{}", hex::encode(bytes)));
+            }
+            _ => {}
+        }
+    }
+}
 
 /// The front. Dropping it ends it.
 pub struct NodeFront {

@@ -2,12 +2,14 @@
 
 //! The project's programs: where they are, and how they end.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
+use tokio::signal::unix::{self, SignalKind};
 
 /// Sends a signal to a program that this one started.
 pub fn signal(child: &Child, signal: &str) -> Result<()> {
@@ -46,6 +48,54 @@ pub fn kill(child: &mut Child) -> Result<()> {
     child.kill().context("it could not be killed")?;
     child.wait().context("it did not end")?;
     Ok(())
+}
+
+/// Waits until this program is told to end, by Ctrl-C, SIGTERM or SIGHUP. They are heard from this call on. Otherwise they would end
+/// it at once, and what it started would stay: nobody drops it then.
+pub fn end_of_program() -> Result<impl Future<Output = ()>> {
+    let mut interrupt = unix::signal(SignalKind::interrupt())?;
+    let mut terminate = unix::signal(SignalKind::terminate())?;
+    let mut hang_up = unix::signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    })
+}
+
+/// When SIGTERM or SIGHUP tells this program to end, kills what it started, and ends. For programs that wait for others in between,
+/// and hear of nothing meanwhile. Ctrl-C needs none of that: a terminal tells all of them.
+pub fn end_with_children() -> Result<()> {
+    /// What a shell says of a program that SIGTERM ended.
+    const TERMINATED: i32 = 143;
+    let mut terminate = unix::signal(SignalKind::terminate())?;
+    let mut hang_up = unix::signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+        for child in children() {
+            // It may have ended by itself.
+            let _ = signal_to(child, "KILL");
+        }
+        std::process::exit(TERMINATED);
+    });
+    Ok(())
+}
+
+/// The processes that this one started.
+fn children() -> Vec<u32> {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    let lists = threads.flatten().filter_map(|thread| {
+        let list = thread.path().join("children");
+        std::fs::read_to_string(list).ok()
+    });
+    let text = lists.fold(String::new(), |text, list| text + &list + " ");
+    let numbers = text.split_whitespace();
+    numbers.filter_map(|number| number.parse().ok()).collect()
 }
 
 /// A program of this workspace: the one that the variable names, or the one beside this program in cargo's target

@@ -157,6 +157,14 @@ impl Server {
         child.is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// Its second place (`--admin-listen`), as it printed it: `http://127.0.0.1:PORT` or `unix:PATH`.
+    pub fn second_place(&self) -> Result<String> {
+        const WORDS: &str = "for staff and operators: ";
+        let name = self.launch.program.name();
+        let line = self.output.wait_for(name, WORDS, PATIENCE)?;
+        Ok(line.replacen(WORDS, "", 1))
+    }
+
     /// The last lines that it logged since it was started last.
     pub fn log(&self) -> String {
         self.log.text()
@@ -196,6 +204,13 @@ impl Server {
         self.child
             .as_ref()
             .map_or(Ok(()), |child| process::signal(child, "CONT"))
+    }
+
+    /// Asks it to read its options and certificates anew, as an operator would.
+    pub fn hang_up(&self) -> Result<()> {
+        self.child
+            .as_ref()
+            .map_or(Ok(()), |child| process::signal(child, "HUP"))
     }
 
     /// Kills it, as a power cut would (`kill -9`), and waits until it is gone.

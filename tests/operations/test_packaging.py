@@ -99,6 +99,7 @@ class Configuration(unittest.TestCase):
             self.assertIn("listen-at", done.stdout + done.stderr)
 
     def test_the_files_name_every_option_and_an_example_that_is_understood(self):
+        documents = "\n".join(path.read_text() for path in (ROOT / "docs" / "operating").glob("*.md"))
         for name in ("auth", "relay"):
             program = built(f"mhealth-{name}")
             shown = run(program, "--help").stdout
@@ -107,6 +108,10 @@ class Configuration(unittest.TestCase):
             text = (PACKAGING / "config" / f"{name}.toml").read_text()
             named = re.findall(r"(?m)^(?:# )?([a-z][a-z-]+) = ", text)
             self.assertEqual(sorted(named), sorted(options), name)
+            # And the documents say what each is for.
+            for option in options:
+                said = rf"--{option}(?![a-z-])|`{option}`|(?m:^){option} = |`{option} = "
+                self.assertRegex(documents, said, f"no document names --{option} of mhealth-{name}")
             # With every example in force.
             whole = re.sub(r"(?m)^# (?=[a-z][a-z-]+ = )", "", text).replace("0x…", "0x" + "11" * 32)
             with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:

@@ -2,16 +2,15 @@
 
 //! `mhealth-auditor prove` and `mhealth-auditor verify`.
 
-use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::io::{BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 
 use clap::builder::RangedU64ValueParser;
 use clap::Args;
 use hashchain::{DeviceId, StudyId};
-use mhealth_auditor::audit::NamedExport;
 use mhealth_auditor::evidence::{self, Claims, DeviceClaims, Evidence};
-use mhealth_auditor::export::{self, Expected, Holder, Limits, Reading, Taken};
-use mhealth_auditor::prove::{self, Contents, Proved, Subject};
+use mhealth_auditor::export;
+use mhealth_auditor::prove::{self, Contents, Subject};
 use mhealth_auditor::AuditError;
 use mhealth_chain_client::{create_private, ChainClient, H256};
 use mhealth_evidence::Checkpoint;
@@ -88,6 +87,7 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
         checkpoints: arguments.checkpoint,
         leave_out_unaccounted: arguments.leave_out_unaccounted,
         largest: Some(arguments.largest),
+        exports: export::from_arguments(&[], &arguments.export, &[])?,
         ..Contents::default()
     };
     if arguments.with_secret {
@@ -97,66 +97,39 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
         Some(genesis) => ChainClient::connect_expecting(&arguments.node, genesis).await?,
         None => ChainClient::connect(&arguments.node).await?,
     };
-    let expected = Expected {
-        chain: client.genesis_hash().0,
-        study: arguments.study,
-        holder: Holder::Relay,
-        limits: Limits::default(),
-    };
-    for named in export::from_arguments(&[], &arguments.export, &[])? {
-        let named = &named;
-        let before = contents.envelopes.len();
-        let mut take = |taken: Taken, _: &mut export::Reading| {
-            let Taken::Run { run, .. } = taken else {
-                return Ok(());
-            };
-            let device = run.status.device;
-            if arguments.device.is_none_or(|only| only == device) {
-                for entry in run.entries {
-                    let digest = hashchain::data_digest::<hashchain::Native>(&entry.envelope.0);
-                    contents.envelopes.insert(digest, entry.envelope.0);
-                }
-            }
-            Ok::<_, AuditError>(())
-        };
-        let reading = export::read(&named.source, &expected, &mut take).await?;
-        useful(named, &reading, contents.envelopes.len() - before)?;
-    }
     let bar = indicatif::ProgressBar::new(0);
     let subject = match arguments.device {
         Some(device) => Subject::Device(device),
         None => Subject::Study(arguments.study),
     };
-    let proved = prove::prove(&client, subject, &contents, &mut |done, of| {
+    let mut written = Written::default();
+    let mut write = |part: Evidence, is_only: bool| written.write(&arguments.out, &part, is_only);
+    let mut show = |done, of| {
         bar.set_length(of);
         bar.set_position(done);
-    })
-    .await?;
-    bar.finish_and_clear();
-    let Proved { parts, left_out } = proved;
-    let (mut bytes, mut devices, mut entries) = (0, 0, 0);
-    for (part, number) in parts.iter().zip(1..) {
-        let file = part.to_bytes();
-        let mut place = arguments.out.clone().into_os_string();
-        if parts.len() > 1 {
-            place.push(format!(".{number}"));
-            println!(
-                "part: {} devices={}",
-                PathBuf::from(&place).display(),
-                part.devices.len()
-            );
+    };
+    let proving = prove::prove_in_parts(&client, subject, &contents, &mut show, &mut write);
+    let proved = proving.await;
+    let left_out = match proved {
+        Ok(left_out) => left_out,
+        Err(error) => {
+            written.take_away();
+            return Err(error);
         }
-        // It may hold envelopes and a device's secret.
-        create_private(place.as_ref())?.write_all(&file)?;
-        bytes += file.len();
-        devices += part.devices.len();
-        entries += part
-            .devices
-            .iter()
-            .map(|it| it.entries.len())
-            .sum::<usize>();
+    };
+    bar.finish_and_clear();
+    let Written {
+        parts,
+        bytes,
+        entries,
+        block,
+    } = written;
+    let devices: usize = parts.iter().map(|(_, devices)| devices).sum();
+    if parts.len() > 1 {
+        for (place, devices) in &parts {
+            println!("part: {} devices={devices}", place.display());
+        }
     }
-    let block = parts.first().map_or(0, |part| part.finality.block.number);
     for device in &left_out {
         println!("left out: {device}");
     }
@@ -178,22 +151,48 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
     Ok(if left_out.is_empty() { 0 } else { LEFT_OUT })
 }
 
-/// An export that gave nothing, or breaks off, is a mistake of whoever named it. Who signed it does not matter here: what is
-/// taken is compared with the chain's digests.
-fn useful(named: &NamedExport, reading: &Reading, envelopes: usize) -> Result<(), AuditError> {
-    let mut faults = reading.first_faults.iter();
-    let why = match faults.find(|fault| !fault.is_about_signatures()) {
-        Some(fault) => fault.to_string(),
-        None if reading.runs == 0 => "there is no run in it".into(),
-        None if envelopes == 0 => {
-            "it holds no envelope of these devices that another one did not".into()
+/// What was written so far.
+#[derive(Default)]
+struct Written {
+    /// The files, and how many devices each is about.
+    parts: Vec<(PathBuf, usize)>,
+    bytes: u64,
+    entries: usize,
+    block: u32,
+}
+
+impl Written {
+    /// Writes a part, under the name that was given if it is the only one, or with its number behind that.
+    fn write(&mut self, out: &Path, part: &Evidence, is_only: bool) -> Result<(), AuditError> {
+        let mut place = out.to_path_buf().into_os_string();
+        if !is_only {
+            place.push(format!(".{}", self.parts.len() + 1));
         }
-        None => return Ok(()),
-    };
-    Err(AuditError::Input {
-        file: format!("{} ({:?})", named.name, named.source),
-        why,
-    })
+        let place = PathBuf::from(place);
+        // It may hold envelopes and a device's secret.
+        let mut file = BufWriter::new(create_private(&place)?);
+        self.parts.push((place, part.devices.len()));
+        self.bytes += part.write_to(&mut file)?;
+        file.flush()?;
+        let entries = part.devices.iter().map(|it| it.entries.len());
+        self.entries += entries.sum::<usize>();
+        self.block = part.finality.block.number;
+        Ok(())
+    }
+
+    /// Takes the files away again: they are not all.
+    fn take_away(self) {
+        let is_file = |place: &Path| place.symlink_metadata().is_ok_and(|it| it.is_file());
+        for (place, _) in self.parts {
+            // What is no file, such as a pipe, is not ours.
+            if !is_file(&place) {
+                continue;
+            }
+            if let Err(error) = std::fs::remove_file(&place) {
+                eprintln!("mhealth-auditor: {} stays: {error}", place.display());
+            }
+        }
+    }
 }
 
 pub(super) fn verify(arguments: &VerifyArguments) -> Result<u8, AuditError> {

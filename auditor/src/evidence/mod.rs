@@ -12,9 +12,12 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-use codec::{Decode, Encode, Error, Input};
+use std::io::{self, Write};
+
+use codec::{Decode, Encode, Error, Input, Output};
 use hashchain::{DeviceId, Native, RunEntry, Sha256, StudyId};
 use mhealth_evidence::{bounded_list, decode_exactly, DeviceRecord};
+use sha2::Digest as _;
 
 pub use mhealth_evidence::{
     Blobs, Checkpoint, CheckpointAuthorities, FinalityProof, Handover, Header,
@@ -90,12 +93,32 @@ pub enum FormatError {
 }
 
 impl Evidence {
-    /// The file: magic, version, contents, and the SHA-256 of all before.
+    /// The file, as [`Evidence::write_to`] writes it.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &self.encode()].concat();
-        let checksum = Native::sha256(&bytes);
-        bytes.extend(checksum);
+        let mut bytes = Vec::new();
+        let written = self.write_to(&mut bytes);
+        written.expect("a vector takes every byte; qed");
         bytes
+    }
+
+    /// Writes the file: magic, version, contents, and the SHA-256 of all before. Nothing of it is kept in memory. Returns how many
+    /// bytes it has.
+    pub fn write_to(&self, out: impl Write) -> io::Result<u64> {
+        let mut file = Written {
+            out,
+            bytes: 0,
+            hash: sha2::Sha256::new(),
+            failed: None,
+        };
+        file.write(&MAGIC);
+        file.write(&VERSION.to_le_bytes());
+        self.encode_to(&mut file);
+        let checksum: [u8; 32] = file.hash.clone().finalize().into();
+        file.write(&checksum);
+        match file.failed {
+            Some(error) => Err(error),
+            None => Ok(file.bytes),
+        }
     }
 
     /// Reads a file. Takes exactly what [`Evidence::to_bytes`] writes. The checksum finds accidents; against intent
@@ -116,6 +139,25 @@ impl Evidence {
         }
         // There is one encoding of everything, so no two files say the same.
         decode_exactly(contents).map_err(|_| FormatError::Damaged)
+    }
+}
+
+/// A file that is being written.
+struct Written<W> {
+    out: W,
+    bytes: u64,
+    hash: sha2::Sha256,
+    /// What encodes itself hears nothing of an error.
+    failed: Option<io::Error>,
+}
+
+impl<W: Write> Output for Written<W> {
+    fn write(&mut self, bytes: &[u8]) {
+        if self.failed.is_none() {
+            self.bytes += bytes.len() as u64;
+            self.hash.update(bytes);
+            self.failed = self.out.write_all(bytes).err();
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 use hashchain::{head_message, is_signed_by_zip215, is_strictly_signed, Run, RunEntry, Tag};
 use mhealth_api::DeviceStatus;
 use mhealth_chain_client::{ChainView, DeviceView, EntryView};
-use mhealth_evidence::Blobs;
 
 use super::{unfit, Contents, Unaccounted};
 use crate::error::AuditError;
@@ -91,7 +90,7 @@ impl Search {
             .collect()
     }
 
-    fn end(self, contents: &Contents) -> Result<Result<DeviceEvidence, Unaccounted>, AuditError> {
+    fn end(self, contents: &Contents) -> Result<Result<Found, Unaccounted>, AuditError> {
         let missing = self.unaccounted();
         if !missing.is_empty() {
             return Ok(Err(Unaccounted {
@@ -106,17 +105,26 @@ impl Search {
                 tag: *tag,
             })
             .collect();
-        Ok(Ok(DeviceEvidence {
+        let evidence = DeviceEvidence {
             device: self.record.device,
             signature: self.signature,
-            envelopes: match self.is_erased {
-                true => None,
-                false => envelopes(&entries, contents)?,
-            },
+            envelopes: None,
             entries,
             secret: secret(&self.record, contents)?,
+        };
+        Ok(Ok(Found {
+            evidence,
+            is_erased: self.is_erased,
         }))
     }
+}
+
+/// A device of which all was found that the chain has. Its envelopes are not there yet.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) evidence: DeviceEvidence,
+    /// The chain has the receipt that its data were erased, so nobody shows them.
+    pub(super) is_erased: bool,
 }
 
 /// The evidence of each device, and the devices of which there is none because entries of theirs are unaccounted for. An
@@ -124,7 +132,7 @@ impl Search {
 pub(super) fn sort_out(
     searches: Vec<Search>,
     contents: &Contents,
-) -> Result<(Vec<DeviceEvidence>, Vec<Unaccounted>), AuditError> {
+) -> Result<(Vec<Found>, Vec<Unaccounted>), AuditError> {
     let (mut devices, mut left_out) = (Vec::new(), Vec::new());
     for search in searches {
         match search.end(contents)? {
@@ -136,19 +144,6 @@ pub(super) fn sort_out(
         return Err(AuditError::Unaccounted(left_out));
     }
     Ok((devices, left_out))
-}
-
-fn envelopes(entries: &[RunEntry], contents: &Contents) -> Result<Option<Blobs>, AuditError> {
-    if contents.envelopes.is_empty() {
-        return Ok(None);
-    }
-    let envelopes: Option<Blobs> = entries
-        .iter()
-        .map(|entry| contents.envelopes.get(&entry.digest))
-        .collect();
-    envelopes
-        .map(Some)
-        .ok_or_else(|| unfit("an envelope of the device is in none of the exports"))
 }
 
 fn secret(record: &DeviceView, contents: &Contents) -> Result<Option<[u8; 32]>, AuditError> {

@@ -44,11 +44,12 @@ pub(super) enum Standing {
 impl Watch {
     /// Looks whether the chain goes on from what was seen before; orders anew what was lost.
     pub(super) async fn look(&mut self, app: &App, lease: Lease) -> Result<Standing, ApiError> {
-        let now = block_ref(app.chain.finalised().await?);
+        let chain = app.chain.client()?;
+        let now = block_ref(chain.finalised().await?);
         // Another process may have gone on where this one left off.
         let newest = newest(app).await?;
         for before in [self.seen, newest].into_iter().flatten() {
-            match is_final(&app.chain, before, now.number).await? {
+            match is_final(chain, before, now.number).await? {
                 Some(true) => {}
                 Some(false) => return self.lost(app, lease, before, now).await,
                 None if self.shows_another(app, now).await? => {
@@ -71,7 +72,10 @@ impl Watch {
         let done = app.store.done_orders(ORDERS).await?;
         let reached = done.iter().find(|(_, block)| block.number <= now.number);
         Ok(match reached {
-            Some((_, block)) => is_final(&app.chain, *block, now.number).await? == Some(false),
+            Some((_, block)) => {
+                let chain = app.chain.client()?;
+                is_final(chain, *block, now.number).await? == Some(false)
+            }
             None => false,
         })
     }
@@ -122,11 +126,12 @@ async fn newest(app: &App) -> Result<Option<BlockRef>, ApiError> {
 
 /// Orders anew what is not in the node's chain, which has lost blocks. Those after its latest one are lost, too.
 async fn order_anew(app: &App, lease: Lease, finalised: u64) -> Result<(), ApiError> {
+    let chain = app.chain.client()?;
     let mut known: HashMap<u64, bool> = HashMap::new();
     for (id, block) in app.store.done_orders(ORDERS).await? {
         let is_there = match known.get(&block.number) {
             Some(is_there) => *is_there,
-            None => is_final(&app.chain, block, finalised).await? == Some(true),
+            None => is_final(chain, block, finalised).await? == Some(true),
         };
         known.insert(block.number, is_there);
         if !is_there {

@@ -152,7 +152,7 @@ async fn attempt(
 
 /// Whether the finalised chain is as the order wants it.
 async fn look(app: &App, order: &Order, job: &Job) -> Result<Option<Settled>, Later> {
-    let Finalised { view, block } = finalised(&app.chain).await?;
+    let Finalised { view, block } = finalised(app.chain.client()?).await?;
     // It came back so while the order waited for it. What it says is old, and it lacks devices that it will have.
     let newest = app.store.done_orders(1).await?;
     if newest.iter().any(|(_, seen)| seen.number > block.number) {
@@ -249,7 +249,8 @@ async fn call(app: &App, order: &Order, job: &Job) -> Result<Option<Call>, Later
         Action::Retire {
             trusted_length: Some(length),
         } => {
-            let entries = app.chain.entries(device, length, 1).await?;
+            let chain = app.chain.client()?;
+            let entries = chain.entries(device, length, 1).await?;
             let entry = entries.first().filter(|entry| entry.sequence == length);
             entry.map(|entry| calls::retire(device, LastTrusted::Entry(entry.index)))
         }

@@ -12,6 +12,7 @@ mod options;
 mod pending;
 mod provider;
 
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{bail, Context};
@@ -70,7 +71,7 @@ pub struct Returned {
 pub struct Login {
     provider: Provider,
     seal: Seal,
-    grants: Vec<Grant>,
+    grants: RwLock<Vec<Grant>>,
     lifetime: u64,
     turns: Semaphore,
     /// Whether browsers reach the server by TLS.
@@ -110,7 +111,7 @@ impl Login {
         Ok(Some(Self {
             provider,
             seal: Seal::new(secret),
-            grants: options.oidc_grants.clone(),
+            grants: RwLock::new(options.oidc_grants.clone()),
             lifetime: options.session_lifetime,
             turns: Semaphore::new(AT_A_TIME),
             secure,
@@ -190,10 +191,17 @@ impl Login {
         HeaderValue::try_from(text).map_err(ApiError::internal)
     }
 
+    /// From now on these say what people may do, also those who are logged in.
+    pub(crate) fn grant(&self, grants: Vec<Grant>) {
+        let old = self.grants.write();
+        *old.unwrap_or_else(PoisonError::into_inner) = grants;
+    }
+
     /// What somebody may do of whom the provider says this, in a study.
     fn scopes(&self, values: &[String], study: StudyId) -> Scopes {
-        let granted = self
-            .grants
+        let grants = self.grants.read();
+        let grants = grants.unwrap_or_else(PoisonError::into_inner);
+        let granted = grants
             .iter()
             .filter(|grant| grant.studies.has(study) && values.contains(&grant.value));
         let mut duties = Duties::none();

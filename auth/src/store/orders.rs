@@ -138,6 +138,16 @@ impl Store {
         Ok(pending)
     }
 
+    /// When the oldest order that is pending was given, in seconds since 1970; none if all are settled.
+    pub async fn oldest_pending_order(&self) -> Result<Option<u64>, StoreError> {
+        let oldest: Option<(i64,)> =
+            sqlx::query_as("SELECT created_at FROM orders WHERE state = $1 ORDER BY id LIMIT 1")
+                .bind(PENDING)
+                .fetch_optional(self.database.pool())
+                .await?;
+        oldest.map(|(at,)| unsigned(at)).transpose()
+    }
+
     /// Forgets the orders to let devices work again that are pending, within a transaction that logs it.
     pub(super) async fn forget_resumptions(
         &self,

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use mhealth_api::{Code, StudyTerms, TokenRequest, DPOP, DPOP_NONCE};
+use mhealth_testing::http;
 use reqwest::Method;
 use serde_json::{json, Value};
 
@@ -147,17 +148,9 @@ async fn a_study_is_shown_as_it_stands(setting: Setting) {
 
 /// Status and body of what is asked of a socket in the file system.
 async fn over_socket(socket: &std::path::Path, path: &str, credential: &str) -> (u16, String) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: staff\r\nAuthorization: Bearer {credential}\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut said = String::new();
-    stream.read_to_string(&mut said).await.unwrap();
-    let status = said.split(' ').nth(1).unwrap().parse().unwrap();
-    let (_, body) = said.split_once("\r\n\r\n").unwrap();
-    (status, body.to_owned())
+    let answer = http::get_over(socket, path, Some(credential)).await;
+    let (status, body) = answer.unwrap();
+    (status, String::from_utf8(body).unwrap())
 }
 
 async fn staff_and_operators_have_a_place_of_their_own(setting: Setting) {

@@ -4,6 +4,7 @@
 
 mod administering;
 mod approving;
+mod commands;
 mod copies;
 mod duties;
 mod enrolling;
@@ -14,6 +15,8 @@ mod logs;
 mod outages;
 mod processes;
 mod queueing;
+mod readiness;
+mod reloading;
 mod reserve;
 mod silence;
 mod support;

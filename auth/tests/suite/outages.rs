@@ -7,6 +7,7 @@ use mhealth_auth::approvals::Approval;
 use mhealth_auth::store::{By, Store};
 use mhealth_chain_client::ChainClient;
 use mhealth_server::Database;
+use mhealth_testing::node::Node;
 use serde_json::{json, Value};
 
 use crate::processes::{enrol, issue, launch};
@@ -14,6 +15,16 @@ use crate::support::{code_of, on_both_databases, ticking, Phone, Setting};
 
 on_both_databases! {
     what_staff_order_while_the_node_is_away_is_done_when_it_is_back
+    a_server_that_is_restarted_while_the_node_is_away_does_what_needs_no_node
+}
+
+/// What the node is to have when it is back is written by then.
+async fn some_blocks_later(node: &Node) {
+    let chain = ChainClient::connect(&node.url()).await.unwrap();
+    let written = chain.finalised().await.unwrap().number + 10;
+    while chain.finalised().await.unwrap().number < written {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn what_staff_order_while_the_node_is_away_is_done_when_it_is_back(mut setting: Setting) {
@@ -38,12 +49,7 @@ async fn what_staff_order_while_the_node_is_away_is_done_when_it_is_back(mut set
         devices.push(enrolled.device);
     }
     let (stolen, replaced) = (devices[0], devices[1]);
-    // What the node is to have when it is back is written by then.
-    let chain = ChainClient::connect(&node.url()).await.unwrap();
-    let written = chain.finalised().await.unwrap().number + 10;
-    while chain.finalised().await.unwrap().number < written {
-        tokio::task::yield_now().await;
-    }
+    some_blocks_later(&node).await;
     node.kill().unwrap();
 
     let post = async |credential: &str, path: &str, body: Value| {
@@ -85,4 +91,52 @@ async fn what_staff_order_while_the_node_is_away_is_done_when_it_is_back(mut set
         }
         tokio::task::yield_now().await;
     }
+}
+
+async fn a_server_that_is_restarted_while_the_node_is_away_does_what_needs_no_node(
+    mut setting: Setting,
+) {
+    let mut node = ticking().start().unwrap();
+    setting.database_url = setting.another_database();
+    let launch = launch(&setting, &node.url()).arg("--patience=2");
+    setting.admin = launch.add_admin("nurse").unwrap();
+    let mut auth = launch.start().unwrap();
+    let url = auth.url();
+    let code = issue(&setting, &url, "P-1").await;
+    let phone = Phone::random();
+    let request = setting.request(&phone, &code.code);
+    let enrolled = loop {
+        match enrol(&setting, &url, &request).await {
+            Ok(enrolled) => break enrolled,
+            Err(code) => assert_eq!(code, Code::ChainUnavailable),
+        }
+    };
+    let device = enrolled.device;
+    some_blocks_later(&node).await;
+    node.kill().unwrap();
+    auth.start_again().unwrap();
+
+    let get = async |path: &str| {
+        let request = setting.http.get(format!("{url}{path}"));
+        request.bearer_auth(&setting.admin).send().await.unwrap()
+    };
+    // Relays go on with the keys of tokens, and staff see and order.
+    for path in ["/.well-known/jwks.json", "/healthz", "/v1/admin/log"] {
+        assert_eq!(get(path).await.status(), 200, "{path}");
+    }
+    assert_eq!(code_of(get("/readyz").await).await, Code::ChainUnavailable);
+    let study = get("/v1/studies/0").await;
+    assert_eq!(code_of(study).await, Code::ChainUnavailable);
+    let path = format!("{url}/v1/admin/devices/{device}/suspend");
+    let body = json!({ "why": "reported stolen", "reason": "lost" });
+    let order = setting.http.post(path).bearer_auth(&setting.admin);
+    let told = order.json(&body).send().await.unwrap();
+    assert_eq!(code_of(told).await, Code::ChainUnavailable);
+
+    node.start_again().unwrap();
+    let chain = ChainClient::connect(&node.url()).await.unwrap();
+    while chain.device(device).await.unwrap().unwrap().status != DeviceStatus::Suspended {
+        tokio::task::yield_now().await;
+    }
+    auth.wait_until_ready().unwrap();
 }

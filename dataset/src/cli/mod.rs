@@ -40,6 +40,16 @@ enum Command {
     VerifyDataset(Box<export::VerifyDataset>),
 }
 
+impl Arguments {
+    /// The first word of the last line.
+    pub(crate) fn what(&self) -> &'static str {
+        match &self.command {
+            Command::VerifyDataset(_) => "verified",
+            _ => "done",
+        }
+    }
+}
+
 /// Why a command did not do what it should.
 pub(crate) struct Failure {
     /// The first word of the last line.
@@ -68,12 +78,13 @@ impl Failure {
 
 /// Does what was asked.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let (what, done) = match arguments.command {
-        Command::Keys(command) => ("done", keys::run(command)),
-        Command::Erase(arguments) => ("done", erase::run(arguments)),
-        Command::Export(arguments) => ("done", export::run(*arguments)),
-        Command::MyData(arguments) => ("done", export::my_data(*arguments)),
-        Command::VerifyDataset(arguments) => ("verified", export::verify_dataset(*arguments)),
+    let what = arguments.what();
+    let done = match arguments.command {
+        Command::Keys(command) => keys::run(command),
+        Command::Erase(arguments) => erase::run(arguments),
+        Command::Export(arguments) => export::run(*arguments),
+        Command::MyData(arguments) => export::my_data(*arguments),
+        Command::VerifyDataset(arguments) => export::verify_dataset(*arguments),
     };
     done.map_err(|error| Failure::of(what, error))
 }

@@ -30,7 +30,7 @@ use futures::future::try_join_all;
 
 use attack::{Attack, Column};
 use judge::{Fate, Named};
-use mhealth_testing::output;
+use mhealth_testing::{output, process};
 use play::Played;
 use table::Measured;
 
@@ -87,6 +87,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> Result<bool> {
+    process::end_with_children()?;
     let output = output::prepare(&options.output, MARK, "the laboratory's")?;
     let mut measured = Measured {
         seed: options.seed,

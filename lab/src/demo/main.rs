@@ -21,8 +21,8 @@ use clap::Parser;
 use hashchain::DeviceId;
 use mhealth_chain_client::ChainClient;
 use mhealth_testing::node::{node_binary, Node};
-use mhealth_testing::output;
 use mhealth_testing::topology::{Site, Topology};
+use mhealth_testing::{output, process};
 
 /// Runs a whole trial on this machine: starts a development chain, an authentication server and relays, enrols devices,
 /// registers every night of theirs, tries what must be refused, compares every head on chain with the device's own, has a
@@ -68,6 +68,7 @@ async fn main() -> ExitCode {
 
 /// Runs the demo, and says whether everything held.
 async fn run(options: &Options) -> Result<bool> {
+    process::end_with_children()?;
     let topology = options.topology;
     output::prepare(&options.output, MARK, "the demo's")?;
 

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use mhealth_testing::output;
+use mhealth_testing::{output, process};
 
 /// The fault run: kills devices, relays, the authentication server, the node and PostgreSQL at random points under load,
 /// fills disks, cuts connections, leans on servers with hostile ones. Afterwards every acknowledged entry must be on the chain
@@ -89,6 +89,7 @@ async fn main() -> ExitCode {
 
 /// Runs what was asked for, and says whether all held.
 async fn begin(options: &Options) -> anyhow::Result<bool> {
+    process::end_with_children()?;
     let folder = |folder: &Path| output::prepare(folder, MARK, "the fault run's");
     match &options.other {
         None => run::run(options, &folder(&options.output)?).await,

@@ -58,7 +58,7 @@ async fn site() -> Site {
         (Arc::new(chain.clone()), None),
         (addresses, proofs),
         steady,
-        Bounds::of(&options.server, options.relay.ready_queue_age).unwrap(),
+        Bounds::of(&options.server).unwrap(),
         &ground,
     )
     .unwrap();

@@ -3,17 +3,21 @@
 //! The interface as a whole: its document, and who gets in.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use mhealth_api::{Code, Hash, PROBLEM_MEDIA_TYPE};
+use mhealth_testing::http;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::world::{answer, on_both_databases, Kind, World};
+use crate::world::{answer, on_both_databases, Kind, World, PATIENCE};
 
 on_both_databases! {
     the_openapi_document_lists_exactly_the_routes
     every_credential_is_described_and_asked_for
     every_code_stands_under_its_status
+    the_second_place_has_metrics_and_probes_and_nothing_that_others_come_for
 }
 
 struct Operation {
@@ -161,5 +165,56 @@ async fn every_code_stands_under_its_status(kind: Kind) {
                 assert_eq!(code.status(), status, "{method} {path} {name}");
             }
         }
+    }
+}
+
+async fn the_second_place_has_metrics_and_probes_and_nothing_that_others_come_for(kind: Kind) {
+    const OWN: [&str; 4] = ["/healthz", "/metrics", "/openapi.json", "/readyz"];
+    let mut world = World::start(kind).await;
+    let auditor = world.launch.add_auditor("eva").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let socket = format!("unix:{}", folder.path().join("operators").display());
+    for place in ["127.0.0.1:0", socket.as_str()] {
+        let launch = world.launch.clone();
+        let launch = launch.arg(format!("--admin-listen={place}"));
+        world.relay.start_again_as(launch).unwrap();
+        let place = world.relay.second_place().unwrap();
+        let ask = async |path: &str| {
+            let asked = match place.strip_prefix("unix:") {
+                Some(socket) => http::get_over(Path::new(socket), path, Some(&auditor)).await,
+                None => http::get_bytes_as(&format!("{place}{path}"), Some(&auditor)).await,
+            };
+            asked.unwrap()
+        };
+        // The one before it was killed, and has the lease for some seconds.
+        let deadline = Instant::now() + PATIENCE;
+        while ask("/readyz").await.0 != 200 {
+            assert!(Instant::now() < deadline, "{}", world.relay.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for path in ["/healthz", "/metrics", "/readyz"] {
+            assert_eq!(ask(path).await.0, 200, "{place}{path}");
+            assert_eq!(world.get(path).await.code(), "not_found", "{path}");
+        }
+        // Who comes for these sits elsewhere.
+        for path in ["/v1/export?study=0", "/v1/admin/erasures", "/v1/studies/0"] {
+            assert_eq!(ask(path).await.0, 404, "{place}{path}");
+        }
+        let exported = world.get_as("/v1/export?study=0", &auditor).await;
+        assert_eq!(exported.status, 200, "{exported:?}");
+        let order = answer(world.http.post(world.url("/v1/admin/erasures"))).await;
+        assert_eq!(order.code(), "missing_credentials");
+        // Each place has a document of what it serves.
+        let (_, document) = ask("/openapi.json").await;
+        let listed = |document: &Value| -> BTreeSet<String> {
+            let operations = operations(document).into_iter();
+            operations.map(|operation| operation.path).collect()
+        };
+        let second = listed(&serde_json::from_slice(&document).unwrap());
+        assert_eq!(second, BTreeSet::from(OWN.map(str::to_owned)), "{place}");
+        let public = listed(&world.get("/openapi.json").await.json());
+        let both: Vec<_> = public.intersection(&second).collect();
+        assert_eq!(both, ["/openapi.json"]);
+        assert!(public.contains("/v1/admin/erasures") && public.contains("/v1/export"));
     }
 }

@@ -2,41 +2,16 @@
 
 //! `/readyz` says what is missing, before phones notice.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::Arc;
 use std::time::Instant;
 
 use hashchain::StudyId;
 use mhealth_server::Database;
 use mhealth_testing::node;
-use mhealth_testing::node_front::{Lies, NodeFront};
+use mhealth_testing::node_front::{Aged, NodeFront};
 use mhealth_testing::servers::{relay, sqlite_in, RelayOptions};
-use serde_json::{json, Value};
+use serde_json::Value;
 
-use crate::issuer::now;
 use crate::world::{answer, Answer, Kind, World, PATIENCE};
-
-/// Where the state has the time of a block: `Timestamp.Now`.
-const NOW: &str = "0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb";
-
-/// A chain in use whose blocks are so many seconds older than this machine's clock.
-#[derive(Clone, Default)]
-struct Aged(Arc<AtomicI64>);
-
-impl Lies for Aged {
-    fn answer(&self, method: &str, asked: &Value, answer: &mut Value) {
-        match method {
-            "system_chainType" => *answer = json!("Live"),
-            "state_getStorage" if asked[0] == NOW => {
-                let time = now() as i64 - self.0.load(Ordering::SeqCst);
-                let bytes = (time as u64 * 1_000).to_le_bytes();
-                let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                *answer = json!(format!("0x{digits}"));
-            }
-            _ => {}
-        }
-    }
-}
 
 /// Waits until the answer of `/readyz` is as it should be.
 async fn ready_as(world: &World, is_good: impl Fn(&Answer) -> bool) -> Answer {
@@ -72,7 +47,7 @@ async fn a_clock_that_does_not_fit_the_chains_is_told_both_ways() {
     let other = other.start().unwrap();
     other.wait_until_ready().unwrap();
     for (age, reason) in [(3_600, "seconds old"), (-3_600, "clock is 3"), (0, "")] {
-        aged.0.store(age, Ordering::SeqCst);
+        aged.by(age);
         let said = answer(world.http.get(format!("{}/readyz", other.url()))).await;
         assert_eq!(said.status == 200, reason.is_empty(), "{said:?}");
         if age != 0 {

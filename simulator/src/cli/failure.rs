@@ -79,6 +79,15 @@ impl Failure {
         }
     }
 
+    /// The program panicked: a fault of its own.
+    pub(crate) fn broke() -> Self {
+        Self {
+            code: "internal".into(),
+            message: "This program has a fault, and the lines above say where: please report them.".into(),
+            exit: REFUSED,
+        }
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.exit)
     }

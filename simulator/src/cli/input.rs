@@ -4,7 +4,7 @@
 
 use std::{
     fs::File,
-    io::{Seek, SeekFrom},
+    io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -22,6 +22,9 @@ use super::Failure;
 
 /// Options that make up a cohort, and have no place beside a file.
 const MADE_UP: [&str; 4] = ["devices", "nights", "seed", "start"];
+
+/// Bytes that are taken out of a pipe: they are copied onto the disk.
+const MOST_PIPED: u64 = 8 << 30;
 
 /// A file of nights, and how it is to be read.
 #[derive(Debug, Args)]
@@ -86,14 +89,24 @@ impl Input {
             Some("-") => File::open("/dev/stdin"),
             _ => File::open(path),
         };
-        let file = opened.and_then(|file| whole(file, folder));
-        match file {
-            Ok(file) => Ok(Some(Source {
-                options: self,
-                path,
-                file,
-            })),
-            Err(error) => Err(in_file(path, self.unreadable(error).into())),
+        let error = match opened.and_then(|file| whole(file, folder, MOST_PIPED)) {
+            Ok(Some(file)) => {
+                return Ok(Some(Source {
+                    options: self,
+                    path,
+                    file,
+                }))
+            }
+            Ok(None) => self.too_large(MOST_PIPED),
+            Err(error) => self.unreadable(error),
+        };
+        Err(in_file(path, error.into()))
+    }
+
+    fn too_large(&self, most: u64) -> SourceError {
+        match self.csv {
+            Some(_) => CsvError::TooLarge { most }.into(),
+            None => OmhError::TooLarge { most }.into(),
         }
     }
 
@@ -105,14 +118,14 @@ impl Input {
     }
 }
 
-/// A file that can be read from its beginning again and again.
-fn whole(mut file: File, folder: &Path) -> std::io::Result<File> {
+/// A file that can be read from its beginning again and again; none if more than so many bytes come out of a pipe.
+fn whole(file: File, folder: &Path, most: u64) -> std::io::Result<Option<File>> {
     if file.metadata()?.is_file() {
-        return Ok(file);
+        return Ok(Some(file));
     }
     let mut copy = tempfile::tempfile_in(folder)?;
-    std::io::copy(&mut file, &mut copy)?;
-    Ok(copy)
+    let copied = std::io::copy(&mut file.take(most + 1), &mut copy)?;
+    Ok((copied <= most).then_some(copy))
 }
 
 fn in_file(path: &Path, failure: Failure) -> Failure {
@@ -167,5 +180,21 @@ impl Source<'_> {
             survey.wrong
         );
         Err(in_file(self.path, failure).and(&counted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_without_an_end_is_read_to_the_bound() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let endless = File::open("/dev/zero").expect("it is there");
+        let copied = whole(endless, folder.path(), 1 << 20).expect("it can be read");
+        assert!(copied.is_none());
+        let empty = File::open("/dev/null").expect("it is there");
+        let copied = whole(empty, folder.path(), 0).expect("it can be read");
+        assert_eq!(copied.expect("nothing fits").metadata().expect("read").len(), 0);
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn list_participants(options: &ListParticipants) -> Result<ExitCode, 
         let message = format!("There is no file {}.", path.display());
         return Err(Failure::input("no_participant_keys", message));
     }
-    for (participant, key) in ParticipantKeys::open(path)?.public() {
+    for (participant, key) in ParticipantKeys::read(path)?.public() {
         println!("{participant} 0x{}", hex::encode(key.0));
     }
     Ok(ExitCode::SUCCESS)

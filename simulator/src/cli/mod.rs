@@ -39,11 +39,11 @@ pub(crate) struct Arguments {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  success: all entries are finalised, all heads are equal
-  1  something was refused, a head is not the chain's, or relays contradict each other; nothing is lost
+  1  something was refused, a head is not the chain's, relays contradict each other, or the program has a fault; nothing is lost
   2  the command line or the input file is wrong
   3  the node or the servers cannot be reached, or were too slow; run the same command again
   4  another chain, another study, or no study of this number
-  5  the state file or the participants' key file cannot be used
+  5  the state file or the participants' key file cannot be used, or another program is using it
 Messages begin with error[code]; the codes do not change between versions. Logs: RUST_LOG=info.";
 
 #[derive(Debug, Subcommand)]

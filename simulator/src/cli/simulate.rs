@@ -88,7 +88,7 @@ async fn send(
             if let Some(credential) = &options.admin_credential {
                 let keys = match options.envelope {
                     EnvelopeForm::Plain => None,
-                    EnvelopeForm::Hpke => Some(ParticipantKeys::open(&participant_keys(options))?),
+                    EnvelopeForm::Hpke => Some(ParticipantKeys::read(&participant_keys(options))?),
                 };
                 let provided =
                     provide_codes(store, &through.servers, credential, keys.as_ref()).await;

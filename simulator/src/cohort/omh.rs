@@ -55,6 +55,18 @@ pub enum OmhError {
     /// There is no data point in it.
     #[error("the file has no data points")]
     Empty,
+    /// More data points than are taken at once.
+    #[error("the file has more than {most} data points; give it in parts")]
+    TooManyRows {
+        /// As many are taken.
+        most: u64,
+    },
+    /// What comes out of a pipe does not end.
+    #[error("more than {most} bytes come out of the pipe; give a file, or give it in parts")]
+    TooLarge {
+        /// As many are taken.
+        most: u64,
+    },
     /// A line is wrong.
     #[error("line {line}: {problem}")]
     Line {
@@ -97,6 +109,8 @@ impl OmhError {
             Self::Unreadable(_) => "omh_unreadable",
             Self::NotText(_) => "omh_not_text",
             Self::Empty => "omh_empty",
+            Self::TooManyRows { .. } => "omh_too_many_rows",
+            Self::TooLarge { .. } => "omh_too_large",
             Self::Line { problem, .. } => match problem {
                 OmhProblem::TooLong => "omh_too_long",
                 OmhProblem::NotJson => "omh_not_json",

@@ -10,8 +10,8 @@
 
 use std::{
     collections::HashMap,
-    fs::{File, OpenOptions},
-    io::{Read, Seek, SeekFrom, Write},
+    fs::{File, OpenOptions, TryLockError},
+    io::{Error, ErrorKind, Read, Write},
     path::Path,
 };
 
@@ -26,6 +26,9 @@ pub enum ParticipantsError {
     /// It cannot be opened, read or written.
     #[error("the file of the participants' keys cannot be used: {0}")]
     Unusable(#[from] std::io::Error),
+    /// Another program seals to these participants.
+    #[error("another program is using the file of the participants' keys")]
+    InUse,
     /// A line is not a pseudonym and a key.
     #[error(
         "the file of the participants' keys is damaged: line {0} is not a pseudonym and a key"
@@ -41,6 +44,7 @@ impl ParticipantsError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unusable(_) => "participants_unusable",
+            Self::InUse => "participants_in_use",
             Self::BadLine(_) | Self::Repeated(_) => "participants_corrupt",
         }
     }
@@ -48,7 +52,8 @@ impl ParticipantsError {
 
 /// An open key file. `Debug` shows no key.
 pub struct ParticipantKeys {
-    file: File,
+    /// Locked until it is closed. None where keys are only read.
+    file: Option<File>,
     keys: HashMap<Participant, OpeningKey>,
     unsaved: Zeroizing<String>,
 }
@@ -60,22 +65,35 @@ impl std::fmt::Debug for ParticipantKeys {
 }
 
 impl ParticipantKeys {
-    /// Opens the file or makes it, readable for its owner only. A last line without an end was being written when the
-    /// program was killed; its key sealed nothing yet, so the line is dropped.
+    /// Opens the file or makes it, readable for its owner only, for one program at a time. A last line without an end was being
+    /// written when the program was killed; its key sealed nothing yet, so the line is dropped.
     pub fn open(path: &Path) -> Result<Self, ParticipantsError> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true);
+        options.read(true).append(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(ParticipantsError::InUse),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
         let mut text = Zeroizing::new(String::new());
         file.read_to_string(&mut text)?;
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        file.set_len(whole as u64)?;
-        file.seek(SeekFrom::End(0))?;
+        file.set_len(whole(&text).len() as u64)?;
+        Self::of(&text, Some(file))
+    }
 
+    /// Reads the keys that are saved, and changes nothing: another program may be writing more of them.
+    pub fn read(path: &Path) -> Result<Self, ParticipantsError> {
+        let mut text = Zeroizing::new(String::new());
+        File::open(path)?.read_to_string(&mut text)?;
+        Self::of(&text, None)
+    }
+
+    fn of(text: &str, file: Option<File>) -> Result<Self, ParticipantsError> {
         let mut keys = HashMap::new();
-        for (number, line) in (1..).zip(text[..whole].lines()) {
+        for (number, line) in (1..).zip(whole(text).lines()) {
             let (participant, key) = parse(line).ok_or(ParticipantsError::BadLine(number))?;
             if keys.insert(participant, key).is_some() {
                 return Err(ParticipantsError::Repeated(number));
@@ -124,15 +142,24 @@ impl ParticipantKeys {
         keys
     }
 
-    /// Makes new keys durable.
+    /// Makes new keys durable. Fails if the file was opened to be read.
     pub fn save(&mut self) -> Result<(), ParticipantsError> {
         if !self.unsaved.is_empty() {
-            self.file.write_all(self.unsaved.as_bytes())?;
-            self.file.sync_all()?;
+            let Some(file) = &mut self.file else {
+                return Err(Error::from(ErrorKind::ReadOnlyFilesystem).into());
+            };
+            file.write_all(self.unsaved.as_bytes())?;
+            file.sync_all()?;
             self.unsaved = Zeroizing::new(String::new());
         }
         Ok(())
     }
+}
+
+/// The lines that have an end.
+fn whole(text: &str) -> &str {
+    let end = text.rfind('\n').map_or(0, |end| end + 1);
+    &text[..end]
 }
 
 fn parse(line: &str) -> Option<(Participant, OpeningKey)> {
@@ -161,6 +188,7 @@ mod tests {
         let mut keys = ParticipantKeys::open(&path).expect("made");
         let public = keys.sealing_key(&ada, &mut rng);
         keys.save().expect("written");
+        drop(keys);
 
         let mut again = ParticipantKeys::open(&path).expect("opened");
         assert_eq!(again.sealing_key(&ada, &mut rng), public);
@@ -178,6 +206,42 @@ mod tests {
         let keys = ParticipantKeys::open(&path).expect("opened");
         assert_eq!(keys.keys.len(), 1);
         assert_eq!(std::fs::read_to_string(&path).expect("read"), whole);
+    }
+
+    #[test]
+    fn two_programs_do_not_write_one_file_and_who_reads_takes_nothing_away() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys");
+        let mut rng = StdRng::seed_from_u64(2);
+        let mut first = ParticipantKeys::open(&path).expect("made");
+        first.sealing_key(&Participant("P-a".into()), &mut rng);
+        // The other one is a program of its own, as far as the system is concerned.
+        let second = std::thread::scope(|scope| {
+            let opened = scope.spawn(|| ParticipantKeys::open(&path).map(drop));
+            opened.join().expect("it ends")
+        });
+        let error = second.expect_err("the first one has it");
+        assert_eq!(error.code(), "participants_in_use");
+        first.save().expect("written");
+        // A line that the first one is in the middle of.
+        let half = format!("P-b {}", "22".repeat(16));
+        let mut file = OpenOptions::new().append(true).open(&path).expect("there");
+        file.write_all(half.as_bytes()).expect("written");
+        let text = std::fs::read_to_string(&path).expect("read");
+        let mut seen = ParticipantKeys::read(&path).expect("read");
+        assert_eq!(seen.public().len(), 1);
+        assert_eq!(std::fs::read_to_string(&path).expect("read"), text);
+        seen.sealing_key(&Participant("P-c".into()), &mut rng);
+        assert!(seen.save().is_err());
+        // Once the first one is gone, another has the file, and every line that was saved.
+        drop(first);
+        let mut second = ParticipantKeys::open(&path).expect("nobody has it");
+        second.sealing_key(&Participant("P-d".into()), &mut rng);
+        second.save().expect("written");
+        let saved = ParticipantKeys::read(&path).expect("read");
+        let saved = saved.public().into_iter();
+        let names: Vec<_> = saved.map(|(name, _)| name.0.clone()).collect();
+        assert_eq!(names, ["P-a", "P-d"]);
     }
 
     #[test]

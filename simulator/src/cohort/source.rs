@@ -232,6 +232,14 @@ impl<R: Read> Nights<R> {
         }
     }
 
+    /// That the file has more than so many nights.
+    pub(super) fn too_many(&self, most: u64) -> SourceError {
+        match self {
+            Self::Csv(_) => CsvError::TooManyRows { most }.into(),
+            Self::Omh(_) => OmhError::TooManyRows { most }.into(),
+        }
+    }
+
     /// That the file has nothing to give.
     pub(super) fn nothing(&self) -> SourceError {
         match self {

@@ -60,12 +60,24 @@ impl Survey {
     /// Errors kept in full; further ones are counted.
     pub const MOST_ERRORS: usize = 20;
 
+    /// Nights that are taken of one file: of ten thousand people for a year, and more.
+    pub const MOST_ROWS: u64 = 5_000_000;
+
     /// Reads all nights once. Remembers some bytes a night and the names of the people, not the nights.
-    pub fn of<R: Read>(mut nights: Nights<R>) -> Self {
+    pub fn of<R: Read>(nights: Nights<R>) -> Self {
+        Self::of_at_most(Self::MOST_ROWS, nights)
+    }
+
+    /// The same of a file that may have so many nights. One that has more, or never ends, is wrong, and is read no further.
+    pub fn of_at_most<R: Read>(most: u64, mut nights: Nights<R>) -> Self {
         let mut survey = Self::default();
         let mut seen: HashMap<(u64, u64), u64> = HashMap::new();
         let mut people: HashMap<String, (u64, u64)> = HashMap::new();
-        for night in &mut nights {
+        while let Some(night) = nights.next() {
+            if survey.rows == most {
+                survey.note(nights.too_many(most));
+                break;
+            }
             survey.rows += 1;
             let checked = night.and_then(|(line, night)| {
                 survey.look(line, &night, &mut people)?;

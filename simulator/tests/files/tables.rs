@@ -2,7 +2,12 @@
 
 //! Tables with a row for each night, or for each sleep.
 
-use std::{fs, io::Write, process::Stdio};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+};
 
 use mhealth_device_host::payload::{corrected, MEDIA_TYPE};
 use serde_json::{json, Value};
@@ -321,4 +326,31 @@ fn a_file_out_of_a_pipe_is_taken_like_any_other() {
     let output = child.wait_with_output().expect("ended");
     assert!(output.status.success(), "{}", stderr(&output));
     assert_failed(&desk.simulate("", &[]), 2, "csv_empty");
+}
+
+#[test]
+fn what_a_phone_writes_is_its_owners_alone_whatever_the_umask() {
+    let desk = Desk::empty();
+    let mut sealing = desk.offline(&GENESIS);
+    sealing.args(["--csv", "tests/data/semicolons.csv"]);
+    let queue = desk.path("queue.ndjson");
+    let mut export = desk.program("export-queue");
+    export.arg("--out").arg(&queue);
+    for command in [&sealing, &export] {
+        let output = Command::new("sh")
+            .args(["-c", r#"umask 000; exec "$0" "$@""#])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .output()
+            .expect("started");
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    assert!(queue.is_file());
+    let files = desk.files();
+    // The state, the participants' keys, and what was taken out.
+    assert!(files.len() >= 3, "{:?}", files.keys());
+    for file in files.keys() {
+        let mode = fs::metadata(file).expect("read").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", file.display());
+    }
 }

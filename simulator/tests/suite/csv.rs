@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use mhealth_simulator::cohort::{
     csv::{CsvError, Dialect, NightRow, NightRows, Rows},
+    omh::DataPoints,
     source::{Nights, SourceError, SourceNight},
     survey::Survey,
 };
@@ -307,6 +308,50 @@ fn a_quote_that_is_not_closed_ends_the_file_in_bounded_memory() {
     let error = rows[1].as_ref().expect_err("unclosed");
     assert_eq!(error.code(), "csv_unclosed_quote");
     assert!(error.to_string().starts_with("line 3: "), "{error}");
+}
+
+/// Rows of ever other people.
+struct People {
+    rows: u64,
+    left: Vec<u8>,
+}
+
+impl std::io::Read for People {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        if self.left.is_empty() {
+            self.rows += 1;
+            assert!(self.rows < 100_000, "it reads on and on");
+            self.left = format!("p{},2016-04-18,1,99,104\n", self.rows).into_bytes();
+        }
+        let length = self.left.len().min(out.len());
+        out[..length].copy_from_slice(&self.left[..length]);
+        self.left.drain(..length);
+        Ok(length)
+    }
+}
+
+#[test]
+fn a_file_that_never_ends_is_read_to_the_bound() {
+    let people = People {
+        rows: 0,
+        left: format!("{HEADER}\n").into_bytes(),
+    };
+    let rows = NightRows::new(people, Dialect::default()).expect("a header");
+    let survey = Survey::of_at_most(1_000, Nights::Csv(rows));
+    assert_eq!((survey.rows, survey.wrong), (1_000, 1));
+    assert_eq!(survey.errors[0].code(), "csv_too_many_rows");
+    let said = survey.errors[0].to_string();
+    assert!(said.contains("1000 rows"), "{said}");
+    // As many as are taken are no fault.
+    let row = |number: u64| format!("p{number},2016-04-18,1,99,104\n");
+    let whole = (0..1_000).fold(format!("{HEADER}\n"), |text, number| text + &row(number));
+    let rows = NightRows::new(whole.as_bytes(), Dialect::default()).expect("a header");
+    assert_eq!(Survey::of_at_most(1_000, Nights::Csv(rows)).wrong, 0);
+    let documents = "{}\n".repeat(9);
+    let points = DataPoints::new(documents.as_bytes(), None);
+    let survey = Survey::of_at_most(3, Nights::Omh(points));
+    let last = survey.errors.last().expect("it has too many");
+    assert_eq!((survey.rows, last.code()), (3, "omh_too_many_rows"));
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn envelopes_for_participants_open_with_the_keys_of_the_key_file() {
     let store = store_in_memory();
     let mut keys = ParticipantKeys::open(&path).expect("made");
     seal_nights(&store, measured(), 2, Some(&mut keys), &mut rng(1), || ()).expect("sealed");
-    let keys = ParticipantKeys::open(&path).expect("opened");
+    let keys = ParticipantKeys::read(&path).expect("opened");
     for device in store.devices().expect("devices") {
         let key = keys.opening_key(&device.participant).expect("a key");
         for sequence in 1..=device.length {

@@ -4,6 +4,7 @@
 
 mod bare;
 mod csv;
+mod documents;
 mod intake;
 mod program;
 mod staff;

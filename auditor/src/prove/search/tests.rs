@@ -87,11 +87,9 @@ fn the_other_devices_are_not_kept_from_their_evidence() {
     };
     let (devices, left_out) = sort_out(one_whole_and_one_hidden(), &contents).unwrap();
     assert_eq!(devices.len(), 1);
-    assert_eq!(
-        (devices[0].device, devices[0].entries.len()),
-        (DeviceId(3), 6)
-    );
-    assert!(devices[0].signature.is_some());
+    let evidence = &devices[0].evidence;
+    assert_eq!((evidence.device, evidence.entries.len()), (DeviceId(3), 6));
+    assert!(evidence.signature.is_some());
     let hidden = Unaccounted {
         device: DeviceId(5),
         sequences: vec![(3, 4)],

@@ -20,6 +20,18 @@ pub enum CsvError {
     /// A header and nothing else.
     #[error("the file has a header and no rows")]
     NoRows,
+    /// More rows than are taken at once.
+    #[error("the file has more than {most} rows; give it in parts")]
+    TooManyRows {
+        /// As many are taken.
+        most: u64,
+    },
+    /// What comes out of a pipe does not end.
+    #[error("more than {most} bytes come out of the pipe; give a file, or give it in parts")]
+    TooLarge {
+        /// As many are taken.
+        most: u64,
+    },
     /// The header lacks a column.
     #[error(
         "line {line}: the column {column} is missing (upper and lower case are the same, and fields may be separated by \
@@ -126,6 +138,8 @@ impl CsvError {
             Self::NotText(_) => "csv_not_text",
             Self::Empty => "csv_empty",
             Self::NoRows => "csv_no_rows",
+            Self::TooManyRows { .. } => "csv_too_many_rows",
+            Self::TooLarge { .. } => "csv_too_large",
             Self::MissingColumn { .. } => "csv_missing_column",
             Self::RepeatedColumn { .. } => "csv_repeated_column",
             Self::Row { problem, .. } => match problem {

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The connection to the node, which may be away when the server starts.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use mhealth_api::Hash;
+use mhealth_chain_client::{ChainClient, Error, H256};
+use mhealth_server::{CancellationToken, ChainOptions};
+
+use crate::app::hash;
+
+/// How long a server that knows its chain waits for the node before it serves without it.
+const GRACE: Duration = Duration::from_secs(5);
+/// Between two attempts, each of which has patience of its own.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+/// The node, once it was reached. From then on the client itself connects anew when it has to.
+pub struct Connection {
+    options: ChainOptions,
+    genesis: Hash,
+    client: OnceLock<ChainClient>,
+}
+
+impl Connection {
+    /// The node of the chain that is known, if it answers soon: a server that has its chain from the database serves what needs no
+    /// node without one. A new server has to ask.
+    pub(crate) async fn open(options: &ChainOptions, known: Option<Hash>) -> anyhow::Result<Self> {
+        let mut options = options.clone();
+        let Some(genesis) = known else {
+            let client = options.connect().await?;
+            return Ok(Self {
+                options,
+                genesis: hash(client.genesis_hash()),
+                client: client.into(),
+            });
+        };
+        let expected = *options.genesis.get_or_insert(H256(genesis.0));
+        anyhow::ensure!(
+            expected.0 == genesis.0,
+            "this database belongs to chain {genesis}, and the server was started for chain {expected:?}"
+        );
+        let soon = tokio::time::timeout(GRACE, options.connect());
+        let client: OnceLock<ChainClient> = match soon.await {
+            Ok(connected) => connected?.into(),
+            Err(_) => {
+                tracing::warn!(
+                    node = options.node,
+                    "the node does not answer; the server does without it until it does"
+                );
+                OnceLock::new()
+            }
+        };
+        Ok(Self {
+            options,
+            genesis,
+            client,
+        })
+    }
+
+    /// Hash of the chain's first block.
+    pub(crate) fn genesis(&self) -> Hash {
+        self.genesis
+    }
+
+    /// The chain, to ask.
+    pub fn client(&self) -> Result<&ChainClient, Error> {
+        self.client.get().ok_or_else(|| Error::Unreachable {
+            url: self.options.node.clone(),
+            reason: "it has not answered since the server was started".to_owned(),
+        })
+    }
+
+    /// The same when it is there; none if the server is told to stop before that.
+    pub(crate) async fn wait(&self, stop: &CancellationToken) -> Option<&ChainClient> {
+        while self.client.get().is_none() {
+            let connected = tokio::select! {
+                () = stop.cancelled() => return None,
+                connected = self.options.connect() => connected,
+            };
+            match connected {
+                Ok(client) => return Some(self.client.get_or_init(|| client)),
+                Err(error) => tracing::error!(%error, "there is no connection to the chain"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                () = tokio::time::sleep(RECONNECT) => {}
+            }
+        }
+        self.client.get()
+    }
+}

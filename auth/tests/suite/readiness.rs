@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `/readyz` says what is missing, before staff and phones notice.
+
+use std::time::{Duration, Instant};
+
+use mhealth_api::{Code, DeviceStatus};
+use mhealth_chain_client::ChainClient;
+use mhealth_server::Database;
+use mhealth_testing::node_front::{Aged, NodeFront};
+use serde_json::json;
+
+use crate::processes::{enrol, issue, launch};
+use crate::support::{code_of, on_both_databases, problem, ticking, Phone, Setting};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+on_both_databases! {
+    a_server_that_does_nothing_of_what_is_ordered_is_not_ready
+    a_clock_that_does_not_fit_the_chains_is_told_both_ways
+}
+
+/// Waits until `/readyz` names these parts and none of those; gives what it says.
+async fn until(setting: &Setting, url: &str, amiss: &[&str], well: &[&str]) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let asked = setting.http.get(format!("{url}/readyz")).send().await;
+        let answer = asked.unwrap();
+        let said = match answer.status().as_u16() {
+            200 => String::new(),
+            _ => problem(answer).await.detail,
+        };
+        let names = |part: &&str| said.contains(&format!("{part}: "));
+        if amiss.iter().all(names) && !well.iter().any(names) {
+            return said;
+        }
+        assert!(Instant::now() < deadline, "{said:?}");
+    }
+}
+
+async fn a_server_that_does_nothing_of_what_is_ordered_is_not_ready(mut setting: Setting) {
+    let node = ticking().start().unwrap();
+    setting.database_url = setting.another_database();
+    let launch = launch(&setting, &node.url())
+        .arg("--patience=1")
+        .arg("--ready-queue-age=1")
+        .arg(format!("--ready-free-disk={}", u64::MAX));
+    setting.admin = launch.add_admin("nurse").unwrap();
+    let auth = launch.start().unwrap();
+    let url = auth.url();
+    let said = until(&setting, &url, &[], &["leadership", "queue"]).await;
+    // A PostgreSQL tells nobody how much it has left.
+    let is_file = setting.postgres.is_none();
+    assert_eq!(said.contains("disk: "), is_file, "{said:?}");
+    let code = issue(&setting, &url, "P-1").await;
+    let request = setting.request(&Phone::random(), &code.code);
+    let enrolled = loop {
+        // It waits for a second, and the chain may take longer.
+        match enrol(&setting, &url, &request).await {
+            Ok(enrolled) => break enrolled,
+            Err(code) => assert_eq!(code, Code::ChainUnavailable),
+        }
+    };
+    let device = enrolled.device;
+
+    // Nobody gets the lease, as when the process that has it hangs.
+    let database = Database::open(&setting.database_url.parse().unwrap()).await;
+    let database = database.unwrap();
+    let run = async |statement: &'static str| {
+        let done = sqlx::query(statement).execute(database.pool()).await;
+        done.unwrap();
+    };
+    run("DELETE FROM lease").await;
+    until(&setting, &url, &["leadership"], &["queue"]).await;
+    let path = format!("{url}/v1/admin/devices/{device}/suspend");
+    let order = setting.http.post(path).bearer_auth(&setting.admin);
+    let order = order.json(&json!({ "why": "reported stolen", "reason": "lost" }));
+    let told = order.send().await.unwrap();
+    assert_eq!(code_of(told).await, Code::ChainUnavailable);
+    let said = until(&setting, &url, &["leadership", "queue"], &[]).await;
+    assert!(said.contains("An order has waited for "), "{said}");
+
+    run("INSERT INTO lease (id, holder, fence, duration, expires_at) VALUES (1, '', 99, 0, 0)")
+        .await;
+    until(&setting, &url, &[], &["leadership", "queue"]).await;
+    let chain = ChainClient::connect(&node.url()).await.unwrap();
+    let found = chain.device(device).await.unwrap().unwrap();
+    assert_eq!(found.status, DeviceStatus::Suspended);
+}
+
+async fn a_clock_that_does_not_fit_the_chains_is_told_both_ways(mut setting: Setting) {
+    let node = ticking().start().unwrap();
+    let aged = Aged::default();
+    let front = NodeFront::before(&node.url(), aged.clone()).await.unwrap();
+    setting.database_url = setting.another_database();
+    let auth = launch(&setting, &front.url()).start().unwrap();
+    let url = auth.url();
+    until(&setting, &url, &[], &["clock", "chain", "leadership"]).await;
+    for (age, reason) in [(3_600, "seconds old"), (-3_600, "clock is 3"), (0, "")] {
+        aged.by(age);
+        let (amiss, well): (&[&str], &[&str]) = match age {
+            0 => (&[], &["clock"]),
+            _ => (&["clock"], &[]),
+        };
+        let said = until(&setting, &url, amiss, well).await;
+        assert!(said.contains(reason), "{said:?}");
+    }
+}
