@@ -144,6 +144,12 @@ pub struct RelayOptions {
     )]
     pub retentions: Vec<Retention>,
 
+    /// With PostgreSQL: the hour of the day, in UTC, at which the bytes of what was erased by a rule of retention leave its files, if there
+    /// are any. The table is written anew for that, and uploads and exports wait meanwhile.
+    #[arg(long, value_name = "HOUR", default_value_t = 2,
+        value_parser = clap::value_parser!(u8).range(0..=23))]
+    pub retention_hour: u8,
+
     /// Base address by which devices reach this relay, such as `https://relay.example.org`. Tokens list it, and proofs of
     /// possession name it. May be given several times; in the environment separated by spaces. Default: the address that the
     /// relay listens on, if that is one of this machine.
