@@ -89,7 +89,10 @@ pub(crate) fn run(seed: u64, mixes: usize, folder: &Path, publish: Option<&Path>
     let shapes = SHAPES.len() + 1;
     let result = format!("shapes={shapes} mixes={mixes} seed={seed} worst={worst:.2}");
     if let Some(docs) = publish {
-        let table = format!("`scripts/bench --shapes`, {}: `{result}`\n\n{table}", today()?);
+        let table = format!(
+            "`scripts/bench --shapes`, {}: `{result}`\n\n{table}",
+            today()?
+        );
         replace_between(&docs.join("performance/growth.md"), MARKS, &table)?;
     }
     say(format_args!("{result}\n"));

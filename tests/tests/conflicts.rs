@@ -108,10 +108,7 @@ async fn a_relay_hands_in_what_two_nodes_prove_and_the_chain_names_who_signed_bo
 
     let again = relay.submit_and_wait(two_chains).await;
     let again = again.expect_err("it is known");
-    assert!(
-        is_refused_with(&again, "Finality.KnownConflict"),
-        "{again}"
-    );
+    assert!(is_refused_with(&again, "Finality.KnownConflict"), "{again}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

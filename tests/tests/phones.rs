@@ -147,7 +147,9 @@ async fn phones_move_on(fault: Fault) {
         let more = site.simulate(&state, 5, copies, &relays);
         assert!(more.is_complete(), "{fault:?}, {copies}: {}", more.all);
         // It was met: phones say why they turned to others.
-        let is_met = [&first, &more].iter().any(|said| said.warns_of(&doubtful_url));
+        let is_met = [&first, &more]
+            .iter()
+            .any(|said| said.warns_of(&doubtful_url));
         assert!(is_met, "{fault:?}, {copies}: {}{}", first.all, more.all);
         let taken = doubtful.taken();
         let checked = site.device(&["check", &format!("--copies={copies}")], &state);

@@ -49,7 +49,10 @@ pub(super) const SHAPES: [(&str, Maker); 18] = [
     ("512 signed rivals, each suspends its device", forks),
     ("512 signed rivals of suspended devices", forks_again),
     ("1,024 signatures, the last one wrong", one_wrong),
-    ("1,024 signatures, one wrong in each group", one_wrong_in_each),
+    (
+        "1,024 signatures, one wrong in each group",
+        one_wrong_in_each,
+    ),
     ("512 odd signatures", odd),
     ("a run in each of 256 studies", scattered),
     ("1,024 gaps of another study's devices", foreign),

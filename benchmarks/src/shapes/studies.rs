@@ -78,7 +78,10 @@ fn create_study() -> RuntimeCall {
         sponsor: Bob.to_account_id(),
         policy: StudyPolicy::HashchainOnly,
         auditor_key: DEVELOPMENT_AUDITOR_KEY,
-        title: b"A small one".to_vec().try_into().expect("it is short; qed"),
+        title: b"A small one"
+            .to_vec()
+            .try_into()
+            .expect("it is short; qed"),
     };
     RuntimeCall::Council(pallet_collective::Call::propose {
         threshold: 1,

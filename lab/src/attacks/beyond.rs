@@ -34,8 +34,9 @@ async fn wraps(stage: &Stage, mut victim: Victim, random: &mut StdRng) -> Result
             // A relay may make no call that holds others.
             Err(Error::Refused(PoolRefusal::NotItsCall)) => {}
             outcome => {
-                outcome
-                    .context("the wrapped call failed for another reason than that it is refused")?;
+                outcome.context(
+                    "the wrapped call failed for another reason than that it is refused",
+                )?;
             }
         }
     }

@@ -195,8 +195,9 @@ impl Offices {
             .device(device)
             .await?
             .context("it is enrolled")?;
-        let held =
-            !distrusted && view.status == DeviceStatus::Active && state == Some(RunState::Finalised);
+        let held = !distrusted
+            && view.status == DeviceStatus::Active
+            && state == Some(RunState::Finalised);
         let about = format!("distrusted {distrusted}, {:?}, {state:?}", view.status);
         Ok((held, Some(device), about))
     }

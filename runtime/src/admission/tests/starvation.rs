@@ -13,12 +13,12 @@ use proptest::prelude::*;
 use sp_core::H256;
 use sp_keyring::Sr25519Keyring::{Alice, AliceStash, Bob, Charlie, Dave, Eve, Ferdie, One, Two};
 
+use self::node::Pool;
 use super::{batch, batch_of, enrol, run_of, HashchainCall, Sender};
 use crate::{
     admission::motions::threshold, limits::MaxProposalWeight, testing::development, BlockNumber,
     Consortium, Runtime, RuntimeCall, RuntimeOrigin,
 };
-use self::node::Pool;
 
 mod crowds;
 mod every_call;

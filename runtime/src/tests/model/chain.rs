@@ -56,9 +56,7 @@ pub(super) fn dispatch(act: &Act) -> Result<(), &'static str> {
     };
     let result = act.call.clone().dispatch(origin);
     TopLevelRuns::<Runtime>::kill();
-    result
-        .map(drop)
-        .map_err(|refused| name_of(refused.error))
+    result.map(drop).map_err(|refused| name_of(refused.error))
 }
 
 /// The name of an error, as the model has it.

@@ -295,7 +295,10 @@ fn random_calls_by_all_roles_come_to_what_the_model_says() {
             "no run was refused for {reason}"
         );
     }
-    let carried = ("close".to_string(), "what a motion is for is done".to_string());
+    let carried = (
+        "close".to_string(),
+        "what a motion is for is done".to_string(),
+    );
     assert!(tally.contains_key(&carried), "no motion came to anything");
     let made = calls * seeds.len() as u64;
     println!(

@@ -16,9 +16,7 @@ use crate::{
 /// Whether the call of a motion that was closed came to the same.
 pub(in super::super) fn compare_executed(world: &World) -> Same {
     let executed = System::read_events_no_consensus().find_map(|record| match record.event {
-        RuntimeEvent::Council(Event::Executed { result, .. }) => {
-            Some(result.map_err(name_of))
-        }
+        RuntimeEvent::Council(Event::Executed { result, .. }) => Some(result.map_err(name_of)),
         _ => None,
     });
     same("what a motion came to", executed, world.executed)

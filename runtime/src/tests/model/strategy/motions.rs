@@ -86,7 +86,11 @@ impl Strategy {
         if world.motions.is_empty() || self.dice.percent(4) {
             return (self.dice.hash(), 0);
         }
-        let open: Vec<_> = world.motions.iter().map(|it| (it.hash, it.number)).collect();
+        let open: Vec<_> = world
+            .motions
+            .iter()
+            .map(|it| (it.hash, it.number))
+            .collect();
         let (hash, number) = self.dice.one_of(&open);
         match self.dice.percent(3) {
             true => (hash, number + 1),
