@@ -39,7 +39,13 @@ const STUDY: StudyId = StudyId(0);
 const PATIENCE: Duration = Duration::from_secs(3_600);
 /// What an auditor of a study of a million entries may take of memory, whatever a relay sends.
 const MOST_MIB: u64 = 512;
+/// The same of an honest relay's export.
+const MOST_MIB_HONEST: u64 = 200;
 const DEVICES: u32 = 1_000;
+/// Devices of another study, of which evidence is made as a whole. They are there before all of the others' entries, so that every block
+/// is looked at for it.
+const STUDIED: StudyId = StudyId(1);
+const STUDIED_DEVICES: u32 = 2_000;
 const ENTRIES_A_RUN: usize = 16;
 const RUNS_A_BATCH: usize = 64;
 /// Batches on their way to the chain.
@@ -66,16 +72,9 @@ async fn measure(wanted: u64, pruned: bool) {
     let states = if pruned { "16" } else { "archive" };
     let states = format!("--state-pruning={states}");
     let trial = Trial::begin(Launch::consensus().arg(states)).await;
-    let office = &trial.office;
-    let mut phones: Vec<Phone> = stream::iter(1..=DEVICES)
-        .map(|number| async move {
-            let mut seed = [0x3c; 32];
-            seed[..4].copy_from_slice(&number.to_le_bytes());
-            enrol_after(office, STUDY, &seed, None).await.unwrap()
-        })
-        .buffer_unordered(200)
-        .collect()
-        .await;
+    let mut studied = enrolled(&trial, STUDIED, STUDIED_DEVICES).await;
+    bring_once(&trial, &mut studied).await;
+    let mut phones = enrolled(&trial, STUDY, DEVICES).await;
     let began = Instant::now();
     let (path, bytes) = (
         trial.directory.path().join("export.ndjson"),
@@ -134,9 +133,40 @@ async fn measure(wanted: u64, pruned: bool) {
         if !pruned {
             audits(&trial, auditor, &path, entries);
         }
+        evidence_of_study(&trial, auditor);
         // Not the phone whose envelope was altered.
         evidence(&trial, auditor, phones[1].device(), &path);
         evidence_of_all(&trial, auditor, &path, &genuine);
+    }
+}
+
+/// So many phones of a study.
+async fn enrolled(trial: &Trial, study: StudyId, count: u32) -> Vec<Phone> {
+    let office = &trial.office;
+    stream::iter(1..=count)
+        .map(|number| async move {
+            let mut seed = [0x3c; 32];
+            seed[..4].copy_from_slice(&number.to_le_bytes());
+            seed[4..8].copy_from_slice(&study.0.to_le_bytes());
+            enrol_after(office, study, &seed, None).await.unwrap()
+        })
+        .buffer_unordered(200)
+        .collect()
+        .await
+}
+
+/// Each of these phones registers one run.
+async fn bring_once(trial: &Trial, phones: &mut [Phone]) {
+    let mut under_way = Vec::new();
+    for chunk in phones.chunks_mut(RUNS_A_BATCH) {
+        let runs = chunk
+            .iter_mut()
+            .map(|phone| record(phone, ENTRIES_A_RUN, "").run());
+        let batch = calls::submit_batch(runs.collect());
+        under_way.push(trial.relay.submit(batch).await.unwrap());
+    }
+    for batch in under_way {
+        settle(Some(batch)).await;
     }
 }
 
@@ -161,6 +191,7 @@ fn audits(trial: &Trial, auditor: &str, export: &Path, entries: u64) {
             "what={name:?} seconds={took:.0} entries_per_s={:.0} peak_mib={peak}",
             entries as f64 / took
         );
+        assert!(peak <= MOST_MIB_HONEST, "an audit took {peak} MiB");
     }
     for (name, write) in hostile::KINDS {
         let made = trial.directory.path().join("hostile.ndjson");
@@ -192,6 +223,24 @@ fn audit_of(trial: &Trial, auditor: &str, export: &Path) -> Command {
         .arg("--auditor-key")
         .arg(trial.auditor_key_file());
     audit
+}
+
+/// How long the program takes to write evidence of all devices of a study, and how much memory.
+fn evidence_of_study(trial: &Trial, auditor: &str) {
+    let mut prove = Command::new(auditor);
+    prove
+        .args(["prove", "--node", &trial.node.url()])
+        .arg(format!("--study={}", STUDIED.0))
+        .args(["--genesis", &trial.genesis()])
+        .arg("--out")
+        .arg(trial.directory.path().join("studied.evidence"));
+    let ended = watch(prove, PATIENCE).unwrap();
+    assert_eq!(ended.status, Some(0), "{}", ended.said);
+    println!(
+        "what=\"evidence of a study\" devices={STUDIED_DEVICES} seconds={:.1} peak_mib={}",
+        ended.took.as_secs_f64(),
+        ended.memory
+    );
 }
 
 /// How large the evidence of one device is, and how long the program takes to write and to verify it.

@@ -114,6 +114,17 @@ impl Direct {
         self.relays[0].batch(runs)
     }
 
+    /// A transaction of the first relay.
+    pub(crate) fn relay_call(&mut self, call: &RuntimeCall) -> Vec<u8> {
+        self.relays[0].call(call)
+    }
+
+    /// The authentication server's transactions that enrol devices of a study.
+    pub(crate) fn enrolments(&mut self, study: StudyId, phones: &Phones) -> Vec<Vec<u8>> {
+        let calls: Vec<_> = enrolments(study, &self.office, phones).collect();
+        calls.iter().map(|call| self.office.call(call)).collect()
+    }
+
     /// A transaction of the authentication server.
     pub(crate) fn office_call(&mut self, call: &RuntimeCall) -> Vec<u8> {
         self.office.call(call)

@@ -9,12 +9,13 @@ use anyhow::{Context, Result};
 use mhealth_chain_client::{ChainClient, H256};
 use mhealth_runtime::{AccountId, Runtime};
 use mhealth_testing::rpc::JsonRpc;
-use serde::Deserialize;
 use sp_runtime::traits::{BlakeTwo256, Hash};
 use tokio::sync::{mpsc, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::extrinsic::{send, Signer};
+use crate::state::values;
+use crate::tally::Sent;
 use crate::workload::{EntryFile, RELAYS};
 
 /// Entries that wait in the node's pool at least and at most, when they come as fast as it takes them. In between it is twice
@@ -54,7 +55,7 @@ impl Generator {
         relays: [Signer; RELAYS],
         file: &EntryFile,
         rate: Option<f64>,
-        sent: &mpsc::UnboundedSender<(H256, Instant)>,
+        sent: &mpsc::UnboundedSender<Sent>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(0));
         let accounts = relays.each_ref().map(|relay| relay.account().clone());
@@ -125,22 +126,13 @@ impl Generator {
     /// Transactions of the relays' accounts in the best block and before: of all accounts in the same block, so that what one
     /// block took is not seen in parts.
     async fn included(&self) -> Result<usize> {
-        let keys = self.accounts.each_ref().map(|account| {
-            let key = frame_system::Account::<Runtime>::hashed_key_for(account);
-            sp_core::bytes::to_hex(&key, false)
-        });
-        let found: [StorageAt; 1] = self
-            .rpc
-            .request("state_queryStorageAt", &[serde_json::json!(keys)])
-            .await?;
+        let accounts = self.accounts.iter();
+        let keys: Vec<_> = accounts
+            .map(frame_system::Account::<Runtime>::hashed_key_for)
+            .collect();
         let mut included = 0;
-        for account in found[0]
-            .changes
-            .iter()
-            .filter_map(|(_, value)| value.as_ref())
-        {
-            let bytes = sp_core::bytes::from_hex(account)?;
-            let nonce = bytes
+        for account in values(&self.rpc, &keys).await? {
+            let nonce = account
                 .first_chunk()
                 .context("an account begins with its nonce")?;
             included += u32::from_le_bytes(*nonce) as usize;
@@ -149,18 +141,11 @@ impl Generator {
     }
 }
 
-/// What a node answers to `state_queryStorageAt`.
-#[derive(Deserialize)]
-struct StorageAt {
-    /// Keys and values, in hexadecimal.
-    changes: Vec<(String, Option<String>)>,
-}
-
 struct Relay {
     client: ChainClient,
     signer: Signer,
     permits: Arc<Semaphore>,
-    sent: mpsc::UnboundedSender<(H256, Instant)>,
+    sent: mpsc::UnboundedSender<Sent>,
 }
 
 impl Relay {
@@ -170,9 +155,12 @@ impl Relay {
             self.permits.acquire().await?.forget();
             let batch = batch?;
             let transaction = self.signer.batch(&batch);
-            let hash = H256(BlakeTwo256::hash(&transaction).0);
             // Nobody listens any more after an error.
-            let _ = self.sent.send((hash, Instant::now()));
+            let _ = self.sent.send(Sent {
+                hash: H256(BlakeTwo256::hash(&transaction).0),
+                at: Instant::now(),
+                bytes: transaction.len(),
+            });
             send(&self.client, &transaction).await?;
         }
         Ok(self.signer)

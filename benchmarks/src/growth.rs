@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::direct::{Direct, Registered};
+use crate::origin::Origin;
 use crate::plan::{policy, Plan, Spread, SINGLE_RUNS};
 use crate::report::replace_between;
 use crate::workload::Phones;
@@ -27,6 +28,7 @@ const MARKS: [&str; 2] = [
 
 /// Measures, prints the table, and puts it into the documentation.
 pub(crate) fn run(devices: Option<u32>, publish: Option<&Path>) -> Result<()> {
+    let origin = Origin::here();
     let mut table = String::from(
         "| devices of each study | policy | who writes | entries before | proposed, µs per entry | charged, µs | made, µs (processor) | \
          imported, µs (processor) | bytes per entry in blocks | bytes per entry on disk | entries a block |\n\
@@ -81,10 +83,11 @@ pub(crate) fn run(devices: Option<u32>, publish: Option<&Path>) -> Result<()> {
         }
     }
     say(format_args!("\n{table}"));
-    match publish {
-        Some(docs) => replace_between(&docs.join("performance/growth.md"), MARKS, &table),
-        None => Ok(()),
-    }
+    let Some(docs) = publish else {
+        return Ok(());
+    };
+    let text = format!("{origin}:\n\n{table}");
+    replace_between(&docs.join("performance/growth.md"), MARKS, &text)
 }
 
 fn row(

@@ -10,13 +10,18 @@ mod generator;
 mod growth;
 mod ladder;
 mod measured;
+mod origin;
+mod picture;
 mod plan;
 mod postgres;
 mod prepared;
+mod proposals;
 mod report;
 mod shapes;
 mod signatures;
 mod sqlite;
+mod start;
+mod state;
 mod tally;
 mod usage;
 mod workload;
@@ -84,6 +89,10 @@ struct Options {
     #[arg(long)]
     shapes: bool,
 
+    /// Measures instead how long a node takes from its start until it answers, with its runtime compiled and without.
+    #[arg(long, conflicts_with_all = ["growth", "shapes"])]
+    start: bool,
+
     /// Random mixes of those shapes.
     #[arg(long, default_value_t = 100)]
     mixes: usize,
@@ -95,6 +104,10 @@ struct Options {
     /// Four validators on this machine instead of one, each of which executes what the others make.
     #[arg(long)]
     network: bool,
+
+    /// An argument for every node, such as `--node=--pool-type=fork-aware`; may be given several times.
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    node: Vec<String>,
 
     /// Past states that a node keeps; without it, the default of the node.
     #[arg(long)]
@@ -191,6 +204,9 @@ async fn run(options: &Options) -> Result<()> {
         let publish = options.publish.as_deref();
         return shapes::run(options.seed, options.mixes, folder.path(), publish);
     }
+    if options.start {
+        return start::run(folder.path(), options.publish.as_deref()).await;
+    }
     let devices = options.devices.unwrap_or(match options.quick {
         true => 10_000,
         false => 100_000,
@@ -206,8 +222,9 @@ async fn run(options: &Options) -> Result<()> {
     let mut studies = vec![SIGNED, PAPER];
     studies.retain(|study| kinds.iter().any(|kind| kind.study() == *study));
     say(format_args!("enrolling {devices} devices in each study\n"));
+    let (network, states) = (options.network, options.states);
     let (mut chain, mut phones) =
-        Chain::start(options.network, options.states, &studies, devices).await?;
+        Chain::start(network, states, &options.node, &studies, devices).await?;
     let mut direct = match options.quick || options.network {
         true => None,
         false => Some(Direct::new(folder.path())?),

@@ -21,10 +21,14 @@ pub(crate) struct Measured {
     pub(crate) charged_seconds: Option<f64>,
     /// Bytes on disk an entry; none where nothing goes there.
     pub(crate) bytes_per_entry: Option<f64>,
+    /// Bytes an entry that no node ever deletes: of the transactions in blocks, and of the journal; none where that is not known.
+    pub(crate) permanent_bytes: Option<f64>,
     /// How long batches took to be confirmed, in seconds: half of the entries, 99 of 100, the last.
     pub(crate) latency: Option<Latency>,
     /// Proposals of blocks that were discarded, because they took too long.
     pub(crate) discarded: Option<usize>,
+    /// Seconds until the longest of the other proposals was ready.
+    pub(crate) longest_proposal: Option<f64>,
 }
 
 /// How long entries took from submission to confirmation, in seconds.

@@ -251,10 +251,9 @@ pub(crate) async fn measure(
         refused: file.wrong,
         seconds,
         processor_seconds,
-        charged_seconds: None,
         bytes_per_entry: Some((after - before) as f64 / entries as f64),
         latency: Latency::of(waits).context("no batch").ok(),
-        discarded: None,
+        ..Measured::default()
     })
 }
 

@@ -7,10 +7,13 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use mhealth_runtime::limits::SLOT_MILLISECONDS;
 use serde::Serialize;
 
 use crate::chain::Sync;
 use crate::measured::{Latency, Measured};
+use crate::origin::Origin;
+use crate::picture::picture;
 use crate::plan::Plan;
 use crate::postgres::{Check, Way};
 use crate::say;
@@ -27,10 +30,9 @@ const MARKS_OF_RATE: [&str; 2] = [
 /// Everything that one run measured.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    /// The command line that makes it.
-    pub(crate) command: String,
-    /// Name of the processor, and how many of its cores there are.
-    pub(crate) processor: String,
+    /// Where it comes from.
+    #[serde(flatten)]
+    pub(crate) origin: Origin,
     /// Devices of each study.
     pub(crate) devices: u32,
     /// Entries a second that relays brought; none if they brought what the node took.
@@ -103,15 +105,8 @@ impl Part {
 impl Report {
     /// An empty one about this machine.
     pub(crate) fn new(devices: u32, rate: Option<usize>) -> Self {
-        let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let names = || about.lines().filter(|line| line.starts_with("model name"));
-        let name = names().next().and_then(|line| line.split(": ").nth(1));
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
         Report {
-            command: format!("scripts/bench {}", arguments.join(" "))
-                .trim()
-                .to_owned(),
-            processor: format!("{} cores of {}", names().count(), name.unwrap_or("?")),
+            origin: Origin::here(),
             devices,
             rate,
             parts: Vec::new(),
@@ -134,8 +129,8 @@ impl Report {
                 part.plan.batch
             );
             text.push_str(
-                "| system | entries/s | µs per entry | times PostgreSQL | processor seconds per million entries | bytes per entry | p50, p99, longest | refused | discarded |\n\
-                 |---|---|---|---|---|---|---|---|---|\n",
+                "| system | entries/s | µs per entry | times PostgreSQL | processor seconds per million entries | bytes per entry | permanent | p50, p99, longest | refused | discarded | longest proposal |\n\
+                 |---|---|---|---|---|---|---|---|---|---|---|\n",
             );
             for measured in &part.measured {
                 let latency = measured.latency.map(|latency| {
@@ -147,20 +142,23 @@ impl Report {
                     )
                 });
                 let ratio = part.ratio(measured).map(|ratio| format!("{ratio:.2}"));
-                let bytes = measured.bytes_per_entry.map(|bytes| format!("{bytes:.0}"));
+                let whole = |bytes: f64| format!("{bytes:.0}");
                 let discarded = measured.discarded.map(|count| count.to_string());
+                let longest = measured.longest_proposal.map(proposal);
                 let _ = writeln!(
                     text,
-                    "| {} | {:.0} | {:.1} | {} | {:.1} | {} | {} | {} | {} |",
+                    "| {} | {:.0} | {:.1} | {} | {:.1} | {} | {} | {} | {} | {} | {} |",
                     measured.system,
                     measured.rate(),
                     measured.microseconds(),
                     ratio.unwrap_or_default(),
                     measured.processor_per_million(),
-                    bytes.unwrap_or_default(),
+                    measured.bytes_per_entry.map(whole).unwrap_or_default(),
+                    measured.permanent_bytes.map(whole).unwrap_or_default(),
                     latency.unwrap_or_default(),
                     measured.refused,
                     discarded.unwrap_or_default(),
+                    longest.unwrap_or_default(),
                 );
             }
             text.push('\n');
@@ -193,6 +191,15 @@ impl Report {
                 sync.entries as f64 / sync.seconds,
                 per_entry(sync.bytes_pruned),
                 per_entry(sync.bytes_archive),
+            );
+        }
+        let ours = self.parts.iter().filter_map(Part::ours);
+        let longest = ours.filter_map(|measured| measured.longest_proposal);
+        if let Some(longest) = longest.max_by(f64::total_cmp) {
+            let _ = writeln!(
+                text,
+                "The longest proposal was ready after {}.\n",
+                proposal(longest)
             );
         }
         text
@@ -262,57 +269,13 @@ impl Report {
         let folder = docs.join("performance");
         let json = serde_json::to_string_pretty(self)? + "\n";
         fs::write(folder.join(format!("{name}.json")), json)?;
-        fs::write(folder.join(format!("{name}.svg")), self.picture())?;
+        fs::write(folder.join(format!("{name}.svg")), picture(&self.parts))?;
         let text = format!(
-            "`{}`, on {}; as [JSON]({name}.json).\n\n![entries a second]({name}.svg)\n\n{}",
-            self.command,
-            self.processor,
+            "{}; as [JSON]({name}.json).\n\n![entries a second]({name}.svg)\n\n{}",
+            self.origin,
             self.table(),
         );
         replace_between(&folder.join(format!("{name}.md")), marks, &text)
-    }
-
-    /// Bars of entries a second on a logarithmic scale, as SVG.
-    fn picture(&self) -> String {
-        const LEFT: f64 = 620.0;
-        const WIDTH: f64 = 480.0;
-        const ROW: f64 = 22.0;
-        /// The scale goes from this rate over so many powers of ten.
-        const LEAST: f64 = 100.0;
-        const DECADES: f64 = 5.0;
-        let rows: usize = self.parts.iter().map(|part| part.measured.len() + 2).sum();
-        let height = rows as f64 * ROW + ROW;
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1200\" height=\"{height}\" font-family=\"sans-serif\" \
-             font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
-        );
-        let mut y = ROW;
-        for part in &self.parts {
-            let _ = writeln!(
-                svg,
-                "<text x=\"10\" y=\"{y}\" font-weight=\"bold\">{}: entries a second</text>",
-                part.plan.title()
-            );
-            y += ROW;
-            for (place, measured) in part.measured.iter().enumerate() {
-                let rate = measured.rate();
-                let length = ((rate / LEAST).log10().max(0.0) / DECADES * WIDTH).min(WIDTH);
-                let colour = if place == 0 { "#0b6e4f" } else { "#9aa5b1" };
-                let _ = writeln!(
-                    svg,
-                    "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{}</text>\
-                     <rect x=\"{LEFT}\" y=\"{}\" width=\"{length:.1}\" height=\"15\" fill=\"{colour}\"/>\
-                     <text x=\"{:.1}\" y=\"{y}\">{rate:.0}</text>",
-                    LEFT - 8.0,
-                    measured.system,
-                    y - 12.0,
-                    LEFT + length + 6.0,
-                );
-                y += ROW;
-            }
-            y += ROW;
-        }
-        svg + "</svg>\n"
     }
 }
 
@@ -330,6 +293,12 @@ pub(crate) fn replace_between(page: &Path, marks: [&str; 2], between: &str) -> R
     Ok(())
 }
 
+/// After how many seconds a proposal was ready, and which share of its slot that is.
+fn proposal(seconds: f64) -> String {
+    let share = seconds * 1e3 / SLOT_MILLISECONDS as f64;
+    format!("{} ({share:.2} of its slot)", span(seconds))
+}
+
 /// A span of time in a unit that people can read.
 fn span(seconds: f64) -> String {
     match seconds {
@@ -339,107 +308,4 @@ fn span(seconds: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::Spread;
-
-    fn measured(system: &str, entries: usize) -> Measured {
-        Measured {
-            system: system.to_owned(),
-            entries,
-            seconds: 2.0,
-            ..Measured::default()
-        }
-    }
-
-    fn part(wrong_percent: f64, measured: Vec<Measured>) -> Part {
-        let plan = Plan {
-            run: 1,
-            signed: true,
-            entries: 10,
-            batch: 2,
-            spread: Spread::Uniform,
-            wrong_percent,
-            bad_percent: 0.0,
-            bad_in_turn: false,
-        };
-        Part {
-            plan,
-            batches: 5,
-            entries: 10,
-            wrong: 0,
-            measured,
-        }
-    }
-
-    fn report() -> Report {
-        let each = Way {
-            check: Check::Each,
-            ..Way::SET_BASED
-        };
-        let plain = vec![
-            measured("ours", 30_000),
-            measured(&Way::SET_BASED.name(), 60_000),
-            measured(&each.name(), 20_000),
-        ];
-        let parts = vec![part(0.0, plain), part(1.0, vec![measured("ours", 27_000)])];
-        Report {
-            parts,
-            idle: Some(Latency {
-                p50: 1.25,
-                p99: 2.0,
-                max: 2.5,
-            }),
-            ..Report::new(7, None)
-        }
-    }
-
-    #[test]
-    fn the_last_line_compares_with_a_database_that_does_the_same() {
-        assert_eq!(
-            report().last_line().expect("something was measured"),
-            "entries_per_s=15000 ratio_postgresql=1.500 us_per_entry=66.7 discarded=0 final_p50_s=1.25"
-        );
-        // Without a chain that is idle, the wait at the rate that was asked for.
-        let mut report = report();
-        report.idle = None;
-        report.parts[0].measured[0].latency = Some(Latency {
-            p50: 3.5,
-            ..Latency::default()
-        });
-        let line = report.last_line().expect("something was measured");
-        assert!(line.ends_with("final_p50_s=3.50"), "{line}");
-    }
-
-    #[test]
-    fn a_table_says_what_is_left_when_some_runs_are_to_be_refused() {
-        let table = report().table();
-        assert!(
-            table.contains("The same work: 1.50 times PostgreSQL."),
-            "{table}"
-        );
-        // Beside them no database was measured.
-        assert!(table.contains("| ours | 13500 | 74.1 |  |"), "{table}");
-        assert!(table.contains("1 % with a wrong previous link"), "{table}");
-        assert!(
-            table.contains("0.90 of the rate without such runs."),
-            "{table}"
-        );
-    }
-
-    #[test]
-    fn a_page_is_refreshed_between_its_marks_alone() {
-        let docs = tempfile::tempdir().expect("a folder");
-        let page = docs.path().join("performance/bench.md");
-        fs::create_dir(docs.path().join("performance")).expect("a folder");
-        let text = format!("before\n{}\nold\n{}\nafter\n", MARKS[0], MARKS[1]);
-        fs::write(&page, text).expect("it is written");
-        for _ in 0..2 {
-            report().publish(docs.path()).expect("published");
-        }
-        let text = fs::read_to_string(&page).expect("it is there");
-        assert!(text.starts_with("before\n") && text.ends_with("\nafter\n"));
-        assert!(text.contains("| ours | 15000 |") && !text.contains("old"));
-        assert!(docs.path().join("performance/bench.svg").is_file());
-    }
-}
+mod tests;

@@ -6,28 +6,26 @@
 //! is compared with what it is charged, both without what an empty block takes and is charged.
 
 mod batches;
+mod offices;
+mod studies;
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
+use std::process::Command;
 
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 use codec::Encode;
 use hashchain::testing::Phone;
-use mhealth_runtime::{Runtime, RuntimeCall};
-use pallet_client_hashchain::{Call, LastTrusted, SuspensionReason};
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use sp_core::H256;
-use sp_keyring::Sr25519Keyring::{
-    self, AliceStash, Bob, BobStash, CharlieStash, DaveStash, Eve, Ferdie, One, Two,
-};
+use sp_keyring::Sr25519Keyring::{Alice, Bob};
 
 use self::batches::{mix, Shape, SHAPES};
 use crate::direct::{Alone, Direct};
 use crate::extrinsic::Signer;
 use crate::report::replace_between;
-use crate::workload::{Phones, PARTICIPANT};
+use crate::workload::Phones;
 use crate::{say, PAPER, SIGNED};
 
 /// How many times its charge a transaction may take.
@@ -36,10 +34,6 @@ const MOST: f64 = 2.0;
 const DEVICES: u32 = 40_000;
 /// How often a shape is measured, each time with other devices. The middle one counts.
 const TIMES: usize = 3;
-/// Calls of one kind in a block. An authentication server may change the status of 256 devices an hour.
-const CALLS: usize = 24;
-/// What the chain stores of a device's escrow at most.
-const LONGEST_ESCROW: usize = 128;
 /// Where the table stands in the page that it is published in.
 const MARKS: [&str; 2] = [
     "<!-- scripts/bench --shapes -->",
@@ -92,18 +86,28 @@ pub(crate) fn run(seed: u64, mixes: usize, folder: &Path, publish: Option<&Path>
     if let Some(row) = mixed {
         note(&format!("the worst of {mixes} random mixes"), row);
     }
+    let shapes = SHAPES.len() + 1;
+    let result = format!("shapes={shapes} mixes={mixes} seed={seed} worst={worst:.2}");
     if let Some(docs) = publish {
+        let table = format!(
+            "`scripts/bench --shapes`, {}: `{result}`\n\n{table}",
+            today()?
+        );
         replace_between(&docs.join("performance/growth.md"), MARKS, &table)?;
     }
-    say(format_args!(
-        "shapes={} mixes={mixes} seed={seed} worst={worst:.2}\n",
-        SHAPES.len() + 1
-    ));
+    say(format_args!("{result}\n"));
     ensure!(
         worst <= MOST,
         "a transaction takes {worst:.2} times what it is charged"
     );
     Ok(())
+}
+
+/// The date, for whoever reads the table later.
+fn today() -> Result<String> {
+    let date = Command::new("date").args(["-u", "+%F"]).output()?;
+    let date = String::from_utf8(date.stdout).context("the date is no text")?;
+    Ok(date.trim().to_owned())
 }
 
 /// What one measurement gave.
@@ -143,10 +147,16 @@ impl Row {
     }
 }
 
-/// The devices that are left, and chance.
+/// The devices that are left, who decides, and chance.
 struct Stage {
     paper: Vec<Phone>,
     signed: Vec<Phone>,
+    /// Of many small studies, so many devices of each.
+    scattered: Vec<Vec<Phone>>,
+    /// Of a study of others, whose relay nobody here is.
+    foreign: Vec<Phone>,
+    member: Signer,
+    sponsor: Signer,
     rng: StdRng,
 }
 
@@ -158,11 +168,17 @@ impl Stage {
             direct.enrol(study, &phones)?;
             Ok(phones.each().collect())
         };
-        Ok(Self {
+        let mut stage = Self {
             paper: enrolled(PAPER, 0)?,
             signed: enrolled(SIGNED, DEVICES)?,
+            scattered: Vec::new(),
+            foreign: Vec::new(),
+            member: Signer::new(Alice, chain),
+            sponsor: Signer::new(Bob, chain),
             rng: StdRng::seed_from_u64(seed),
-        })
+        };
+        stage.make_studies(direct)?;
+        Ok(stage)
     }
 
     /// So many devices that play nothing else, their heads on as many pages as there are, or close together.
@@ -202,84 +218,6 @@ impl Stage {
             ..row
         })
     }
-
-    /// The calls of offices, many of a kind in a block: each with its name and what it takes, the middle of its measurements.
-    fn offices(&mut self, direct: &mut Direct) -> Result<Vec<(&'static str, Row)>> {
-        let mut sponsor = Signer::new(Bob, direct.genesis());
-        let mut rows: BTreeMap<&'static str, Vec<Row>> = BTreeMap::new();
-        for _ in 0..TIMES {
-            let mut devices = || -> Vec<u32> {
-                let phones = self.take(false, CALLS, true);
-                phones.iter().map(|phone| phone.device().0).collect()
-            };
-            let (devices, others) = (devices(), devices());
-            let (reason, last_trusted) = (SuspensionReason::Lost, LastTrusted::Latest);
-            let of_each = |devices: &[u32], call: &dyn Fn(u32) -> Call<Runtime>| -> Vec<_> {
-                let calls = devices.iter().map(|device| call(*device));
-                calls.map(RuntimeCall::ClientHashchain).collect()
-            };
-            let suspend = of_each(&devices, &|device| Call::suspend { device, reason });
-            let resume = of_each(&devices, &|device| Call::resume { device });
-            let retire = |device| Call::retire {
-                device,
-                last_trusted,
-            };
-            let veto = of_each(&devices, &|device| Call::veto_retirement { device });
-            let enrol = (0..CALLS).map(|_| enrolment(direct, &self.rng.random()));
-            let enrol: Vec<_> = enrol.map(RuntimeCall::ClientHashchain).collect();
-            for (name, by_sponsor, calls) in [
-                ("enrol with the longest escrow", false, enrol),
-                ("suspend", false, suspend),
-                ("resume", false, resume),
-                ("retire, by a server", false, of_each(&devices, &retire)),
-                ("veto a retirement", true, veto),
-                ("retire, by the sponsor", true, of_each(&others, &retire)),
-            ] {
-                let bytes = calls.iter().map(Encode::encoded_size).sum();
-                let row = alone(direct, bytes, |direct| {
-                    let calls = calls.iter();
-                    match by_sponsor {
-                        true => calls.map(|call| sponsor.call(call)).collect(),
-                        false => calls.map(|call| direct.office_call(call)).collect(),
-                    }
-                })?;
-                rows.entry(name).or_default().push(row);
-            }
-        }
-        let mut rows: Vec<_> = rows
-            .into_iter()
-            .map(|(name, rows)| (name, middle(rows)))
-            .collect();
-        rows.push(("rotate, again and again", rotations(direct)?));
-        Ok(rows)
-    }
-}
-
-/// An account that gives its roles to another, which does the same, and so on.
-fn rotations(direct: &mut Direct) -> Result<Row> {
-    let accounts = [
-        Eve,
-        Ferdie,
-        One,
-        Two,
-        AliceStash,
-        BobStash,
-        CharlieStash,
-        DaveStash,
-    ];
-    let rotate = |pair: &[Sr25519Keyring], direct: &Direct| {
-        let call = RuntimeCall::Studies(pallet_studies::Call::rotate {
-            study: PAPER.0,
-            successor: pair[1].to_account_id(),
-        });
-        Signer::new(pair[0], direct.genesis()).call(&call)
-    };
-    alone(direct, 0, |direct| {
-        accounts
-            .windows(2)
-            .map(|pair| rotate(pair, direct))
-            .collect()
-    })
 }
 
 /// What transactions take that are made when all before them are in blocks.
@@ -302,35 +240,6 @@ fn alone(
 fn middle(mut rows: Vec<Row>) -> Row {
     rows.sort_by(|one, other| one.ratio().total_cmp(&other.ratio()));
     rows.swap_remove(rows.len() / 2)
-}
-
-fn enrolment(direct: &Direct, seed: &[u8; 32]) -> Call<Runtime> {
-    let (key, secret) = hashchain::testing::keys(seed);
-    let escrow = vec![9; LONGEST_ESCROW];
-    let commitment = hashchain::secret_commitment::<hashchain::Native>(&secret);
-    let device_key = key.verifying_key().to_bytes();
-    let message = hashchain::key_proof_message(&hashchain::KeyProof {
-        chain: &direct.genesis(),
-        study: PAPER,
-        server: direct.office().as_ref(),
-        device_key: &device_key,
-        predecessor: None,
-        secret_commitment: &commitment,
-        escrow_commitment: &hashchain::escrow_commitment::<hashchain::Native>(&escrow),
-        auditor_epoch: 0,
-        auditor_key: &mhealth_runtime::genesis::DEVELOPMENT_AUDITOR_KEY,
-        participant: &PARTICIPANT,
-    });
-    Call::enrol {
-        study: PAPER.0,
-        key: device_key,
-        secret_commitment: H256(commitment),
-        escrow: escrow.try_into().expect("as long as may be; qed"),
-        auditor_epoch: 0,
-        participant: H256(PARTICIPANT),
-        predecessor: None,
-        key_proof: ed25519_dalek::Signer::sign(&key, &message).to_bytes(),
-    }
 }
 
 /// Runs as a transaction brings them.

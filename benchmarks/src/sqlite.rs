@@ -75,10 +75,9 @@ pub(crate) fn measure(
         refused: file.wrong,
         seconds,
         processor_seconds,
-        charged_seconds: None,
         bytes_per_entry: Some(bytes as f64 / entries as f64),
         latency: Latency::of(waits),
-        discarded: None,
+        ..Measured::default()
     })
 }
 

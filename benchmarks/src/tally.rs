@@ -12,6 +12,14 @@ use tokio::sync::mpsc;
 /// What became of a transaction: its hash, and how many entries it registered; none if it failed.
 type Settled = (H256, Option<usize>);
 
+/// A transaction that was submitted.
+pub(crate) struct Sent {
+    pub(crate) hash: H256,
+    pub(crate) at: Instant,
+    /// Its length.
+    pub(crate) bytes: usize,
+}
+
 /// A finalised block, as soon as a client could know of it.
 pub(crate) struct Block {
     at: Instant,
@@ -53,13 +61,15 @@ pub(crate) async fn follow(
 
 /// What is known of the transactions of one measurement.
 pub(crate) struct Tally {
-    under_way: HashMap<H256, Instant>,
+    under_way: HashMap<H256, Sent>,
     /// How long batches took from submission until a client could know that they were final, in seconds.
     pub(crate) waits: Vec<f64>,
     /// When a block with some of them was seen to be final, and how many entries it registered.
     pub(crate) blocks: Vec<(Instant, usize)>,
     /// Entries registered.
     pub(crate) entries: usize,
+    /// Bytes of the transactions.
+    pub(crate) bytes: usize,
     /// Batches that failed as a whole.
     pub(crate) failed: usize,
     /// When the last block with some of them was seen.
@@ -73,6 +83,7 @@ impl Default for Tally {
             waits: Vec::new(),
             blocks: Vec::new(),
             entries: 0,
+            bytes: 0,
             failed: 0,
             last_news: Instant::now(),
         }
@@ -80,9 +91,9 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Notes when a transaction was submitted.
-    pub(crate) fn sent(&mut self, (hash, at): (H256, Instant)) {
-        self.under_way.insert(hash, at);
+    /// Notes that a transaction was submitted.
+    pub(crate) fn sent(&mut self, sent: Sent) {
+        self.under_way.insert(sent.hash, sent);
     }
 
     /// Batches that are final.
@@ -99,7 +110,8 @@ impl Tally {
                 continue;
             };
             batches += 1;
-            self.waits.push((block.at - sent).as_secs_f64());
+            self.waits.push((block.at - sent.at).as_secs_f64());
+            self.bytes += sent.bytes;
             match counted {
                 None => self.failed += 1,
                 Some(entries) => registered += entries,

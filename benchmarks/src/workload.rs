@@ -17,6 +17,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{
     data_digest, escrow_commitment, genesis, key_proof_message, secret_commitment, sign_head,
     DeviceId, Enrolment, KeyProof, LinkHash, Native, RatchetKey, Sealer, Secret, Sha256, StudyId,
+    HEADS_PER_PAGE,
 };
 use mhealth_runtime::genesis::DEVELOPMENT_AUDITOR_KEY;
 use pallet_client_hashchain::{Run, RunEntry};
@@ -28,8 +29,10 @@ use crate::plan::{Fault, Plan, Spread};
 
 /// Relays that bring the entries.
 pub(crate) const RELAYS: usize = 2;
-/// Devices whose heads share a storage value of the chain. Such devices have the same relay.
+/// Devices with neighbouring numbers that have the same relay. They are as many whatever the length of the chain's pages, so that runs
+/// with pages of 8, 16 and 32 heads can be compared, and no page has devices of two relays.
 const NEIGHBOURS: u32 = 32;
+const _: () = assert!(NEIGHBOURS >= HEADS_PER_PAGE);
 /// What the chain stores as escrow. It does not look into it.
 pub(crate) const ESCROW: [u8; 81] = [1; 81];
 /// What it stores as the digest of a participant's key.

@@ -69,13 +69,19 @@ pub fn submit_batch(runs: Vec<Run>) -> Call {
     Call::new(api::tx().client_hashchain().submit_batch(BoundedVec(runs)))
 }
 
-/// The same within a call of the council. The chain takes no runs within other calls; this is for those who try.
-pub fn submit_batch_within(runs: Vec<Run>) -> Call {
-    let runs = runs.into_iter().map(wire::Run::from).collect();
-    let runs = RuntimeCall::ClientHashchain(HashchainCall::submit_batch {
-        runs: BoundedVec(runs),
-    });
-    Call::new(api::tx().council().execute(runs, u32::MAX))
+/// The same within each call that holds another. The chain takes no runs within other calls; this is for those who try.
+pub fn batches_within(runs: &[Run]) -> [Call; 3] {
+    let within = || {
+        let runs = runs.iter().cloned().map(wire::Run::from).collect();
+        RuntimeCall::ClientHashchain(HashchainCall::submit_batch {
+            runs: BoundedVec(runs),
+        })
+    };
+    [
+        Call::new(api::tx().council().execute(within(), u32::MAX)),
+        Call::new(api::tx().council().propose(1, within(), u32::MAX)),
+        Call::new(api::tx().consortium().dispatch_as_root(within())),
+    ]
 }
 
 /// Keeps a device from registering entries until it is resumed; for the study's sponsor or an authentication server.
@@ -210,6 +216,14 @@ pub fn replace_sponsor(threshold: u32, study: StudyId, sponsor: AccountId32) -> 
 /// [`BlockProof::finality_proof`](crate::BlockProof::finality_proof).
 pub fn report_final(set: u64, proof: Vec<u8>) -> Call {
     Call::new(api::tx().finality().report_final(set, BoundedVec(proof)))
+}
+
+/// Hands in two finality proofs of one set for blocks that are not on one chain; for anybody with a role. The headers are those of
+/// [`headers_down_to`](crate::ChainClient::headers_down_to), from the higher block to the lower number.
+pub fn report_conflict(set: u64, lower: Vec<u8>, higher: Vec<u8>, headers: Vec<u8>) -> Call {
+    let [lower, higher, headers] = [lower, higher, headers].map(BoundedVec);
+    let call = api::tx().finality();
+    Call::new(call.report_conflict(set, lower, higher, headers))
 }
 
 /// Proposes to the consortium to change the authorities by force, because finality has stalled; for a member.

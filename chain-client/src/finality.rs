@@ -2,7 +2,7 @@
 
 //! What the chain knows of its own finality, and what a node can show it.
 
-use subxt::ext::codec::Decode;
+use subxt::ext::codec::{Compact, Decode, Encode};
 use subxt::utils::H256;
 
 use crate::client::ChainClient;
@@ -10,6 +10,9 @@ use crate::error::Error;
 use crate::runtime::api;
 use crate::types::{BlockId, FinalityProof};
 use crate::view::ChainView;
+
+/// Most bytes of headers that the chain takes beside two finality proofs: its constant `finality.maxProofLength`.
+const MOST_HEADER_BYTES: usize = 32 * 1024;
 
 impl ChainClient {
     /// The proof that the latest block is final of which the node can prove it; none if it can prove it of none.
@@ -21,6 +24,31 @@ impl ChainClient {
         let block = proved(&bytes)
             .ok_or_else(|| Error::protocol("a finality proof", "it cannot be read"))?;
         Ok(Some(FinalityProof { block, bytes }))
+    }
+
+    /// The headers from a block down to the one after this number, SCALE encoded as a list, and the hash of the block of this
+    /// number that they lead to. None when they are more than the chain takes.
+    pub async fn headers_down_to(
+        &self,
+        block: BlockId,
+        number: u64,
+    ) -> Result<Option<(Vec<u8>, H256)>, Error> {
+        let mut headers = Vec::new();
+        let mut count = 0_u32;
+        let mut hash = block.hash;
+        for _ in number..block.number {
+            let header = self.header(hash).await?;
+            // It begins with its parent's hash.
+            hash = H256::decode(&mut &header[..])
+                .map_err(|_| Error::protocol("a header", "it cannot be read"))?;
+            headers.extend(header);
+            count += 1;
+            if headers.len() > MOST_HEADER_BYTES {
+                return Ok(None);
+            }
+        }
+        let list = [Compact(count).encode(), headers].concat();
+        Ok((list.len() <= MOST_HEADER_BYTES).then_some((list, hash)))
     }
 }
 
@@ -65,8 +93,6 @@ impl ChainView {
 
 #[cfg(test)]
 mod tests {
-    use subxt::ext::codec::Encode;
-
     use super::*;
     use crate::fake::FakeNode;
 
@@ -119,5 +145,40 @@ mod tests {
         assert_eq!(proved(&proof), Some(block));
         assert_eq!(proved(&proof[..40]), None);
         assert_eq!(proved(&[]), None);
+    }
+    #[tokio::test]
+    async fn headers_lead_down_to_the_block_after_a_number() {
+        let node = FakeNode::new();
+        let client = node.client().await;
+        for _ in 0..4 {
+            node.make_empty_block();
+        }
+        let top = client.finalised().await.expect("it answers");
+        assert_eq!(top.number, 4);
+        let first = client.block_hash(1).await.expect("it answers");
+        let led = client.headers_down_to(top, 1).await.expect("it answers");
+        let (headers, below) = led.expect("they are few");
+        assert_eq!(Some(below), first);
+        assert!(headers.starts_with(&Compact(3_u32).encode()));
+        let last = client.header(top.hash).await.expect("it answers");
+        assert!(headers[1..].starts_with(&last));
+        let none = client.headers_down_to(top, 4).await.expect("it answers");
+        assert_eq!(none, Some((Compact(0_u32).encode(), top.hash)));
+        for _ in 0..400 {
+            node.make_empty_block();
+        }
+        let top = client.finalised().await.expect("it answers");
+        let led = client.headers_down_to(top, 1).await;
+        assert_eq!(led, Ok(None), "they are more than the chain takes");
+    }
+
+    #[test]
+    fn as_many_bytes_of_headers_are_brought_as_the_chain_takes() {
+        let metadata = subxt::Metadata::decode_from(include_bytes!("../metadata/mhealth.scale"));
+        let metadata = metadata.expect("the file is metadata");
+        let pallet = metadata.pallet_by_name("Finality").expect("ours");
+        let most = pallet.constant_by_name("MaxProofLength").expect("ours");
+        let most = u32::decode(&mut most.value()).expect("a number");
+        assert_eq!(most as usize, MOST_HEADER_BYTES);
     }
 }

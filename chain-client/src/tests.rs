@@ -4,6 +4,7 @@
 
 mod connecting;
 mod entries;
+mod errors;
 mod following;
 mod stalled;
 mod submitting;

@@ -19,6 +19,9 @@ use crate::types::{
 };
 use crate::wire::Read;
 
+/// Most parts of one answer that are asked for: a million changed accounts in a study, of 1,024 a part.
+const MOST_PARTS: usize = 1_024;
+
 /// Reads the chain at one block, so that several answers fit together.
 #[derive(Clone)]
 pub struct ChainView {
@@ -154,9 +157,17 @@ impl ChainView {
         &self,
         study: StudyId,
     ) -> Result<Vec<(AccountId32, AccountId32)>, Error> {
-        let answer = self.ask(hashchain().rotations(study.0)).await?;
         let pair = |rotation: wire::RotationView<_>| (rotation.former, rotation.successor);
-        Ok(answer.into_iter().map(pair).collect())
+        let (mut rotations, mut after) = (Vec::new(), None);
+        for _ in 0..MOST_PARTS {
+            let part = self.ask(hashchain().rotations(study.0, after)).await?;
+            rotations.extend(part.rotations.into_iter().map(pair));
+            after = part.next;
+            if after.is_none() {
+                return Ok(rotations);
+            }
+        }
+        Err(Error::protocol("rotations", "the answers do not end"))
     }
 
     /// Whether the account may send transactions to this chain at all.

@@ -76,6 +76,15 @@ pub struct AuditedDevice {
     pub entries: Vec<JudgedEntry>,
 }
 
+impl AuditedDevice {
+    /// Whether its registered entries are all there, each once and in order.
+    pub(crate) fn is_whole(&self) -> bool {
+        let registered = self.entries.iter().filter(|entry| entry.registered);
+        let sequences = registered.map(|entry| entry.sequence);
+        sequences.eq(1..=self.length)
+    }
+}
+
 /// The audit in figures.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Summary {

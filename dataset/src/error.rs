@@ -308,6 +308,9 @@ pub enum DataError {
     /// The audit is another one.
     #[error("{0} is not the audit that the dataset was made from")]
     AnotherAudit(String),
+    /// It says otherwise than the audit, or than it says itself.
+    #[error(transparent)]
+    Contradiction(#[from] crate::verify::Contradiction),
 }
 
 impl DataError {
@@ -381,6 +384,7 @@ impl DataError {
             DataError::RowNotRegistered { .. } => "row_not_registered",
             DataError::BadRow { .. } => "bad_row",
             DataError::AnotherAudit(_) => "another_audit",
+            DataError::Contradiction(contradiction) => contradiction.code(),
         }
     }
 
@@ -398,6 +402,7 @@ impl DataError {
                 | DataError::BadRow { .. }
                 | DataError::DatasetOfAnotherChain(_)
                 | DataError::AnotherAudit(_)
+                | DataError::Contradiction(_)
         )
     }
 }

@@ -327,10 +327,8 @@ impl Making<'_> {
     /// Every device once, and every registered entry once: a report that says something twice would make rows twice.
     fn in_order(&mut self, device: &AuditedDevice) -> Result<(), DataError> {
         let number = Some(device.device);
-        let registered = device.entries.iter().filter(|entry| entry.registered);
-        let whole = registered.map(|entry| entry.sequence).eq(1..=device.length);
         let ascends = std::mem::replace(&mut self.last, number) < number;
-        match whole && ascends {
+        match device.is_whole() && ascends {
             true => Ok(()),
             false => {
                 let why = format!("device {} or its entries are not in order", device.device);

@@ -8,7 +8,7 @@
 //! keeps the keys with this crate ([`keys`]), has a participant erased who wants that ([`erase`]), and makes with it what
 //! statisticians analyse ([`fn@export`]): every night in a row of its own, with its place on the chain, what the audit says of it,
 //! and the bounds of its time. What is not valid is left out, and counted. Anybody can check such a dataset offline ([`fn@verify`]): that the holder signed it as it is, and that each row is what
-//! the chain has in its place.
+//! the chain has in its place; with the audit's report, that each says what the audit says of it, and that none is left out.
 //!
 //! # How it is made
 //!
@@ -50,4 +50,4 @@ pub use formats::Format;
 pub use measures::Measures;
 pub use person::SCHEMA as MY_DATA_SCHEMA;
 pub use row::{InParts, Problem, Row};
-pub use verify::{verify, Trusted, Verified};
+pub use verify::{verify, Contradiction, Trusted, Verified};

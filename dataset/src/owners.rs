@@ -60,7 +60,7 @@ impl<'k> Owners<'k> {
             .collect();
         let gone: HashMap<_, _> = keys
             .destroyed()
-            .map(|record| (digest(&record.key.0), &record.participant))
+            .filter_map(|record| Some((digest(&record.key?.0), &record.participant)))
             .collect();
         let nobody = participant_digest::<Native>(None);
         let study = keys.whose().study;

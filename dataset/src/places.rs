@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Where the rows of each file of a dataset say that they stand on the chain.
+//! Where the rows of each file of a dataset say that they stand on the chain, and what they say that the audit says of them.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -11,13 +11,27 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use serde_json::Value;
 
-use crate::columns::COLUMNS;
+use crate::columns::{rfc3339, COLUMNS};
 use crate::error::DataError;
 use crate::formats;
 use crate::person;
 
 /// Bytes of the longest line that a dataset has: the longest record in Base64, and what stands around it.
 const LONGEST: usize = 96 << 20;
+
+/// Columns of tables whose values rest on the audit, and that of a record's parts, which stand in a file of their own.
+const OF_TABLES: &[&str] = &[
+    "block",
+    "submitter",
+    "not_before",
+    "not_after",
+    "received_at",
+    "parts",
+];
+/// Those of them that a data point has.
+const OF_POINTS: &[&str] = &["block", "submitter", "not_before", "not_after", "parts"];
+/// Those that a Provenance has. Of a record in parts it has the `span`, from its first to its last entry.
+const OF_PROVENANCE: &[&str] = &["block", "submitter", "not_before", "not_after", "span"];
 
 /// What a row says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +42,12 @@ pub(crate) struct Claim {
     pub(crate) digest: DataDigest,
     pub(crate) verdict: String,
     pub(crate) registered: bool,
+    /// Whether it counts, or is the night.
+    pub(crate) counts: bool,
+    /// Of a part, the place of its record's row.
+    pub(crate) row: Option<u64>,
+    /// The columns of the file that can be compared, each with its text; with none where there is no value.
+    pub(crate) said: Vec<(&'static str, String)>,
 }
 
 /// What a file with rows has.
@@ -37,42 +57,47 @@ pub(crate) enum Has {
     EveryRow,
     /// Every part of its records once.
     EveryPart,
-    /// Some rows, and some of them several times.
-    Some,
+    /// Data points: of some rows none, and of some several.
+    Points,
+    /// Payloads of some rows and parts, as they came.
+    Payloads,
+}
+
+impl Has {
+    /// What a file of this name has, if it is one with rows.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        match name {
+            formats::CSV_FILE
+            | formats::REDCAP_FILE
+            | formats::PARQUET_FILE
+            | formats::CDISC_FILE
+            | formats::FHIR_FILE
+            | person::JSON => Some(Has::EveryRow),
+            formats::PARTS_FILE => Some(Has::EveryPart),
+            formats::OMH_FILE => Some(Has::Points),
+            formats::OTHER_FILE => Some(Has::Payloads),
+            _ => None,
+        }
+    }
 }
 
 /// Takes the claim of each row, with its number from 1; none where the row does not say it in full.
 pub(crate) type Take<'a> = dyn FnMut(u64, Option<Claim>) -> Result<(), DataError> + 'a;
 
-/// Reads all rows of a file, if it is one with rows, and says of what.
-pub(crate) fn read(
-    folder: &Path,
-    name: &str,
-    take: &mut Take<'_>,
-) -> Result<Option<Has>, DataError> {
+/// Reads all rows of a file that has some.
+pub(crate) fn read(folder: &Path, name: &str, take: &mut Take<'_>) -> Result<(), DataError> {
     let path = folder.join(name);
-    let has = match name {
-        formats::CSV_FILE
-        | formats::REDCAP_FILE
-        | formats::PARQUET_FILE
-        | formats::CDISC_FILE
-        | formats::FHIR_FILE
-        | person::JSON => Has::EveryRow,
-        formats::PARTS_FILE => Has::EveryPart,
-        // A row may have several data points, or none.
-        formats::OMH_FILE | formats::OTHER_FILE => Has::Some,
-        _ => return Ok(None),
-    };
     match name {
         formats::PARQUET_FILE => columns(&path, take),
         formats::CDISC_FILE => records(&path, take),
         person::JSON => entries(&path, take),
         formats::FHIR_FILE => lines(&path, &of_provenance, take),
         formats::OMH_FILE => lines(&path, &of_data_point, take),
-        formats::OTHER_FILE | formats::PARTS_FILE => lines(&path, &of_object, take),
+        formats::OTHER_FILE | formats::PARTS_FILE => {
+            lines(&path, &|value: &Value| of_object(&[], value), take)
+        }
         _ => table(&path, take),
-    }?;
-    Ok(Some(has))
+    }
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, DataError> {
@@ -80,19 +105,26 @@ fn open(path: &Path) -> Result<BufReader<File>, DataError> {
     Ok(BufReader::with_capacity(1 << 16, file))
 }
 
-/// From a value for each of these names.
-fn claim(value: impl Fn(&str) -> Option<String>) -> Option<Claim> {
+/// From the values of these columns, and of those that every row has.
+fn claim(said: &[&'static str], value: impl Fn(&str) -> Option<String>) -> Option<Claim> {
+    let is = |name: &str| match value(name)?.as_str() {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    };
     Some(Claim {
         device: value("device")?.parse().ok()?,
         sequence: value("sequence")?.parse().ok()?,
         link: value("link")?.parse().ok()?,
         digest: value("digest")?.parse().ok()?,
         verdict: value("verdict")?,
-        registered: match value("registered")?.as_str() {
-            "true" | "1" => true,
-            "false" | "0" => false,
-            _ => return None,
-        },
+        registered: is("registered")?,
+        counts: is("current") == Some(true) || is("main") == Some(true),
+        row: value("row").and_then(|row| row.parse().ok()),
+        said: said
+            .iter()
+            .map(|name| (*name, value(name).unwrap_or_default()))
+            .collect(),
     })
 }
 
@@ -129,7 +161,7 @@ fn table(path: &Path, take: &mut Take<'_>) -> Result<(), DataError> {
                     head = (0..ended).map(field).collect();
                 } else {
                     row += 1;
-                    let claimed = claim(|name| {
+                    let claimed = claim(OF_TABLES, |name| {
                         let place = head.iter().position(|it| it == name)?;
                         (place < ended).then(|| field(place))
                     });
@@ -148,7 +180,7 @@ fn columns(path: &Path, take: &mut Take<'_>) -> Result<(), DataError> {
     let rows = reader.get_row_iter(None).map_err(&failed)?;
     for (row, number) in rows.zip(1..) {
         let row = row.map_err(&failed)?;
-        take(number, claim(|name| cell(&row, name)))?;
+        take(number, claim(OF_TABLES, |name| cell(&row, name)))?;
     }
     Ok(())
 }
@@ -159,6 +191,11 @@ fn cell(row: &Row, name: &str) -> Option<String> {
         Field::Str(text) => Some(text.clone()),
         Field::Long(value) => Some(value.to_string()),
         Field::Bool(value) => Some(value.to_string()),
+        Field::TimestampMillis(value) => Some(match value % 1_000 {
+            0 => rfc3339(value / 1_000),
+            // None of this program's.
+            _ => value.to_string(),
+        }),
         _ => None,
     }
 }
@@ -173,7 +210,7 @@ fn records(path: &Path, take: &mut Take<'_>) -> Result<(), DataError> {
         }
         row += 1;
         let values: Vec<Value> = serde_json::from_slice(line).unwrap_or_default();
-        let claimed = claim(|name| {
+        let claimed = claim(OF_TABLES, |name| {
             let place = COLUMNS.iter().position(|column| column.name == name)?;
             text(values.get(place)?)
         });
@@ -191,7 +228,7 @@ fn entries(path: &Path, take: &mut Take<'_>) -> Result<(), DataError> {
         row += 1;
         let line = line.strip_suffix(b",").unwrap_or(line);
         let value: Value = serde_json::from_slice(line).unwrap_or_default();
-        take(row, of_object(&value))
+        take(row, of_object(OF_TABLES, &value))
     })
 }
 
@@ -235,28 +272,37 @@ fn too_long(path: &Path, row: u64) -> DataError {
     }
 }
 
-fn of_object(value: &Value) -> Option<Claim> {
-    claim(|name| text(value.get(name)?))
+fn of_object(said: &[&'static str], value: &Value) -> Option<Claim> {
+    claim(said, |name| text(value.get(name)?))
 }
 
 fn of_data_point(value: &Value) -> Option<Claim> {
-    of_object(&value["header"][formats::OMH_MEMBER])
+    of_object(OF_POINTS, &value["header"][formats::OMH_MEMBER])
 }
 
 fn of_provenance(value: &Value) -> Option<Claim> {
-    let entities = value["entity"].as_array()?;
-    let named = |name: &str| {
-        let system = format!("urn:mhealth-chain:{name}");
-        let mut identifiers = entities.iter().map(|entity| &entity["what"]["identifier"]);
-        let found = identifiers.find(|it| it["system"] == system.as_str())?;
-        found["value"].as_str()
-    };
-    let (device, sequence) = named("entry")?.split_once('/')?;
-    claim(|name| match name {
+    let (entities, agents) = (value["entity"].as_array()?, value["agent"].as_array()?);
+    let named = |name: &str| identified(entities, "what", name);
+    let entry = named("entry")?;
+    let (device, sequence) = entry.split_once('/')?;
+    let period = &value["occurredPeriod"];
+    claim(OF_PROVENANCE, |name| match name {
         "device" => Some(device.to_owned()),
         "sequence" => Some(sequence.to_owned()),
-        other => named(other).map(str::to_owned),
+        "submitter" => identified(agents, "who", "account"),
+        "not_before" => text(&period["start"]),
+        "not_after" => text(&period["end"]),
+        "span" => named("parts"),
+        other => named(other),
     })
+}
+
+/// The value of the identifier of this name in a list of resources.
+fn identified(resources: &[Value], member: &str, name: &str) -> Option<String> {
+    let system = format!("urn:mhealth-chain:{name}");
+    let mut identifiers = resources.iter().map(|it| &it[member]["identifier"]);
+    let found = identifiers.find(|it| it["system"] == system.as_str())?;
+    found["value"].as_str().map(str::to_owned)
 }
 
 fn text(value: &Value) -> Option<String> {

@@ -128,6 +128,12 @@ impl Registry {
         registered.is_some_and(|it| it.study != study)
     }
 
+    /// How many entries of a device are registered.
+    pub fn length(&self, device: DeviceId) -> usize {
+        let registered = self.devices.get(&device);
+        registered.map_or(0, |it| it.entries.len())
+    }
+
     /// Whether this entry is registered in this place.
     pub fn has(&self, device: DeviceId, sequence: u64, link: LinkHash, digest: DataDigest) -> bool {
         let index = sequence

@@ -1,16 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Checks a dataset offline: nothing is needed but the folder, evidence, the genesis hash and the holder's public key.
+//! Checks a dataset offline: nothing is needed but the folder, evidence, the genesis hash and the holder's public key. With the audit's
+//! report, its rows are held against that, too.
 
+mod audited;
+mod complete;
+mod seen;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use hashchain::DeviceId;
 use mhealth_api::Key;
 
 use crate::error::DataError;
+use crate::formats::PARTS_FILE;
 use crate::input;
-use crate::manifest::{describe, names, Manifest, MANIFEST, SIGNATURE};
+use crate::manifest::{describe, names, AuditRef, Manifest, MANIFEST, SIGNATURE};
 use crate::places::{self, Claim, Has};
 use crate::registry::{Registry, Sources};
+
+use audited::Audited;
+pub use audited::Contradiction;
+use complete::Rows;
+use seen::Seen;
 
 /// What a reader has beside the dataset.
 #[derive(Clone, Debug)]
@@ -19,7 +32,7 @@ pub struct Trusted {
     pub evidence: Sources,
     /// The holder's public key, from a source that the reader trusts.
     pub holder: Key,
-    /// The audit's JSON report, to compare with the one that the dataset was made from.
+    /// The audit's JSON report, from its auditor, to compare every row with, and to find what was left out.
     pub audit: Option<PathBuf>,
 }
 
@@ -30,15 +43,22 @@ pub struct Verified {
     pub manifest: Manifest,
     /// Its files with rows, and how many each has.
     pub rows: Vec<(String, u64)>,
+    /// Devices with valid entries that have no row, because their participant's key is destroyed, as the holder says: all others have one.
+    /// Nothing if the audit's report was not given, or no file of the dataset has every row.
+    pub key_destroyed: Option<Vec<DeviceId>>,
 }
 
-/// Checks signature, files, and the place and digest of each row of each file.
+/// Checks signature, files, and the place and digest of each row of each file. With the audit's report also what each row says that the
+/// audit says of it, and that no valid entry was left out.
 pub fn verify(folder: &Path, trusted: &Trusted) -> Result<Verified, DataError> {
     let manifest = Manifest::read(folder, &trusted.holder)?;
     check_files(folder, &manifest)?;
+    let another = |audit: &Path| DataError::AnotherAudit(audit.display().to_string());
     if let Some(audit) = &trusted.audit {
+        // It is read again below.
+        input::must_be_file(audit)?;
         if input::digest(audit)?.1 != manifest.audit.sha256 {
-            return Err(DataError::AnotherAudit(audit.display().to_string()));
+            return Err(another(audit));
         }
     }
     if manifest.chain != trusted.evidence.genesis {
@@ -46,30 +66,38 @@ pub fn verify(folder: &Path, trusted: &Trusted) -> Result<Verified, DataError> {
     }
     let registry = Registry::load(&trusted.evidence)?;
     registry.reaches(manifest.audit.block)?;
-    let mut rows = Vec::new();
-    for file in &manifest.files {
-        let mut count = 0;
-        let mut take = |row: u64, claim: Option<Claim>| {
-            count += 1;
-            check_row(&registry, &manifest, &file.name, row, claim)
-        };
-        let read = places::read(folder, &file.name, &mut take)?;
-        let expected = match read {
-            None => continue,
-            Some(Has::EveryRow) => manifest.rows,
-            Some(Has::EveryPart) => manifest.parts,
-            Some(Has::Some) => count,
-        };
-        if count != expected {
-            return Err(DataError::BadRow {
-                file: file.name.clone(),
-                row: count,
-                why: "there are more or fewer rows than the holder signed",
-            });
+    let mut audited = None;
+    if let Some(audit) = &trusted.audit {
+        let read = Audited::read(audit, &registry)?;
+        if read.audit.sha256 != manifest.audit.sha256 {
+            return Err(another(audit));
         }
-        rows.push((file.name.clone(), count));
+        audited = Some(read);
     }
-    Ok(Verified { manifest, rows })
+    let mut check = Check {
+        manifest: &manifest,
+        registry: &registry,
+        audited: audited.as_ref(),
+        parts: Seen::default(),
+        records: BTreeMap::new(),
+        key_destroyed: None,
+    };
+    let mut names: Vec<&str> = manifest.files.iter().map(|it| it.name.as_str()).collect();
+    // What is a part of a record has to be known before the rows come.
+    names.sort_by_key(|name| *name != PARTS_FILE);
+    let mut rows = Vec::new();
+    for name in names {
+        if let Some(count) = check.file(folder, name)? {
+            rows.push((name.to_owned(), count));
+        }
+    }
+    rows.sort();
+    let key_destroyed = check.end()?;
+    Ok(Verified {
+        manifest,
+        rows,
+        key_destroyed,
+    })
 }
 
 /// Exactly the files that were signed, each as it was.
@@ -79,6 +107,9 @@ fn check_files(folder: &Path, manifest: &Manifest) -> Result<(), DataError> {
     let listed = |name: &str| manifest.files.iter().any(|file| file.name == name);
     if let Some(more) = present.iter().find(|name| !own(name) && !listed(name)) {
         return Err(DataError::FileUnlisted(more.clone()));
+    }
+    if manifest.parts > 0 && !listed(PARTS_FILE) {
+        return Err(DataError::FileMissing(PARTS_FILE.to_owned()));
     }
     for file in &manifest.files {
         // Only names of what was found in the folder are opened.
@@ -94,13 +125,226 @@ fn check_files(folder: &Path, manifest: &Manifest) -> Result<(), DataError> {
     Ok(())
 }
 
+/// A record in parts, by `parts.ndjson`.
+#[derive(Default)]
+struct Record {
+    /// That of its first part that is not valid.
+    verdict: String,
+    parts: u64,
+    last: u64,
+}
+
+struct Check<'a> {
+    manifest: &'a Manifest,
+    registry: &'a Registry,
+    audited: Option<&'a Audited>,
+    /// The entries that are parts of records.
+    parts: Seen,
+    /// The records that they are of, by the places of their rows.
+    records: BTreeMap<(DeviceId, u64), Record>,
+    key_destroyed: Option<Vec<DeviceId>>,
+}
+
+impl Check<'_> {
+    /// Checks a file, and tells how many rows it has, if it is one with rows.
+    fn file(&mut self, folder: &Path, name: &str) -> Result<Option<u64>, DataError> {
+        let Some(has) = Has::of(name) else {
+            return Ok(None);
+        };
+        let (mut count, mut seen) = (0, Seen::default());
+        places::read(folder, name, &mut |row, claim| {
+            count += 1;
+            let claim = check_row(self.registry, self.manifest, name, row, claim)?;
+            let bad = |why| DataError::BadRow {
+                file: name.to_owned(),
+                row,
+                why,
+            };
+            if !seen.add(self.registry, &claim) && has != Has::Points {
+                return Err(bad("its entry has a row before it"));
+            }
+            if has == Has::EveryPart {
+                self.part(&claim).map_err(bad)?;
+            }
+            self.compare(has, name, row, &claim)
+        })?;
+        let expected = match has {
+            Has::EveryRow => self.manifest.rows,
+            Has::EveryPart => self.manifest.parts,
+            Has::Points | Has::Payloads => count,
+        };
+        let bad = |why| DataError::BadRow {
+            file: name.to_owned(),
+            row: count,
+            why,
+        };
+        if count != expected {
+            return Err(bad("there are more or fewer rows than the holder signed"));
+        }
+        match has {
+            Has::EveryPart => {
+                self.parts = seen;
+                self.end_parts().map_err(bad)?;
+            }
+            Has::EveryRow => {
+                let mut records = self.records.keys();
+                if !records.all(|(device, sequence)| seen.has(*device, *sequence)) {
+                    return Err(bad("a record in parts has no row"));
+                }
+                self.end_rows(name, &seen)?;
+            }
+            Has::Points | Has::Payloads => {}
+        }
+        Ok(Some(count))
+    }
+
+    /// Takes a part to its record.
+    fn part(&mut self, claim: &Claim) -> Result<(), &'static str> {
+        let Some(row) = claim.row.filter(|_| claim.registered) else {
+            return Err("it does not say of which record it is a part");
+        };
+        let record = self.records.entry((claim.device, row)).or_default();
+        if claim.sequence <= record.last {
+            return Err("the parts of its record are not in order");
+        }
+        if ["", "valid"].contains(&record.verdict.as_str()) {
+            record.verdict.clone_from(&claim.verdict);
+        }
+        record.parts += 1;
+        record.last = claim.sequence;
+        Ok(())
+    }
+
+    fn end_parts(&self) -> Result<(), &'static str> {
+        let mut records = self.records.iter();
+        if !records.all(|((_, row), record)| record.last == *row) {
+            return Err("the row of a record is not at the last of its parts");
+        }
+        match self.records.len() as u64 == self.manifest.records_in_parts {
+            true => Ok(()),
+            false => Err("there are more or fewer records in parts than the holder signed"),
+        }
+    }
+
+    /// Holds a row against the parts of its record, and against the audit.
+    fn compare(&self, has: Has, file: &str, row: u64, claim: &Claim) -> Result<(), DataError> {
+        let place = (claim.device, claim.sequence);
+        let record = self.records.get(&place);
+        let record = record.filter(|_| claim.registered && has != Has::EveryPart);
+        if [Has::EveryRow, Has::Points].contains(&has) {
+            let is_part = claim.registered && self.parts.has(place.0, place.1);
+            as_record(claim, record, is_part).map_err(|why| DataError::BadRow {
+                file: file.to_owned(),
+                row,
+                why,
+            })?;
+        }
+        // The parts of a record are compared one by one.
+        let of_record = record.is_some_and(|record| record.verdict == claim.verdict);
+        let differs = self.audited.and_then(|it| it.differs(claim, of_record));
+        match differs {
+            None => Ok(()),
+            Some(what) => Err(Contradiction::Row {
+                file: file.to_owned(),
+                row,
+                device: place.0,
+                sequence: place.1,
+                what,
+            }
+            .into()),
+        }
+    }
+
+    fn end_rows(&mut self, file: &str, rows: &Seen) -> Result<(), DataError> {
+        if let Some(audited) = self.audited {
+            let held = Rows {
+                manifest: self.manifest,
+                registry: self.registry,
+                file,
+                rows,
+                parts: &self.parts,
+            };
+            self.key_destroyed = Some(held.held_against(audited)?);
+        }
+        Ok(())
+    }
+
+    /// Holds the manifest against itself, and against the audit.
+    fn end(self) -> Result<Option<Vec<DeviceId>>, DataError> {
+        let manifest = self.manifest;
+        let wrong = |why| Err(Contradiction::Manifest(why).into());
+        let sum = |counts: &BTreeMap<String, u64>| -> u128 {
+            let counts = counts.values().map(|count| u128::from(*count));
+            counts.sum()
+        };
+        let [rows, records, parts] =
+            [manifest.rows, manifest.records_in_parts, manifest.parts].map(u128::from);
+        if sum(&manifest.verdicts) + records != sum(&manifest.left_out) + rows + parts {
+            return wrong("its entries, rows and what is left out do not add up");
+        }
+        let Some(audited) = self.audited else {
+            return Ok(None);
+        };
+        let heading = &audited.audit.heading;
+        let about = (heading.chain, heading.study, &heading.title);
+        if about != (manifest.chain, manifest.study, &manifest.title)
+            || AuditRef::of(&audited.audit, manifest.audit.signed_by) != manifest.audit
+        {
+            return wrong("what it says of the audit is not what the report has");
+        }
+        if manifest.participant.is_none() {
+            if manifest.devices != audited.devices.len() as u64 {
+                return wrong("it is about more or fewer devices than the audit");
+            }
+            // Later evidence has more.
+            let is_same = self.registry.files == manifest.evidence;
+            if is_same && self.not_audited(audited) != Some(manifest.not_audited) {
+                return wrong("the audit lacks more or fewer entries of the evidence than it says");
+            }
+        }
+        Ok(self.key_destroyed)
+    }
+
+    /// How many entries of the study the evidence has, and the audit has not.
+    fn not_audited(&self, audited: &Audited) -> Option<u64> {
+        let devices = self.registry.devices.values();
+        let own = devices.filter(|device| device.study == self.manifest.study);
+        let registered: usize = own.map(|device| device.entries.len()).sum();
+        let devices = audited.devices.values();
+        let audited: usize = devices.map(|device| device.registered.len()).sum();
+        registered.checked_sub(audited).map(|it| it as u64)
+    }
+}
+
+/// Holds a row against the parts that its record has, if it is in parts.
+fn as_record(claim: &Claim, record: Option<&Record>, is_part: bool) -> Result<(), &'static str> {
+    match record {
+        None if is_part => return Err("it is a part of a record, which has its row elsewhere"),
+        Some(record) if record.verdict != claim.verdict => {
+            return Err("its verdict is not that of its record's parts");
+        }
+        _ => {}
+    }
+    let parts = record.map_or_else(String::new, |record| record.parts.to_string());
+    let mut said = claim.said.iter();
+    let is_so = said.all(|(name, text)| match *name {
+        "parts" => *text == parts,
+        "span" => text.is_empty() == record.is_none(),
+        _ => true,
+    });
+    match is_so {
+        true => Ok(()),
+        false => Err("it says of the parts of its record what parts.ndjson does not"),
+    }
+}
+
 fn check_row(
     registry: &Registry,
     manifest: &Manifest,
     file: &str,
     row: u64,
     claim: Option<Claim>,
-) -> Result<(), DataError> {
+) -> Result<Claim, DataError> {
     let bad = |why| DataError::BadRow {
         file: file.to_owned(),
         row,
@@ -121,6 +365,9 @@ fn check_row(
     if ["valid", "erased"].contains(&claim.verdict.as_str()) && !claim.registered {
         return Err(bad("it is called right, and is not registered"));
     }
+    if claim.counts && claim.verdict != "valid" {
+        return Err(bad("it is said to count, and is not valid"));
+    }
     let Claim {
         device,
         sequence,
@@ -130,8 +377,9 @@ fn check_row(
     } = claim;
     // What the audit did not see any more has no link, and is never valid.
     let unseen = claim.verdict == "not_covered" && link.0 == [0; 32];
+    let unseen = unseen && (1..=registry.length(device) as u64).contains(&sequence);
     match !claim.registered || unseen || registry.has(device, sequence, link, digest) {
-        true => Ok(()),
+        true => Ok(claim),
         false => Err(DataError::RowNotRegistered {
             file: file.to_owned(),
             row,

@@ -6,28 +6,42 @@
 //! write-ahead log truncated so that the spent key is gone. `durable group of 64` is what the simulator does. `memory`
 //! is the same without a disk: the difference is what durability costs. The disk is that of cargo's target directory;
 //! put that where you want to measure.
+//!
+//! `seal` is a device of a state file, `phone` the phone that an app holds: its secrets are wrapped, and its store is bytes by key.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    cell::RefCell, collections::BTreeMap, future::pending, ops::Bound, path::Path, sync::Arc,
+    time::Duration,
+};
 
 use criterion::{BatchSize, Criterion, Throughput};
-use hashchain::{OpeningKey, SealingKey};
+use futures::executor::block_on;
+use hashchain::{OpeningKey, SealingKey, StudyId};
+use mhealth_api::{CodeTerms, EnrolmentCode, Hash, Key, Policy};
+use mhealth_device_host::host::{
+    Answer, Host, PhoneStore, Request, StoreFault, Stored, Transport, TransportFault, Write,
+};
 use mhealth_device_host::{
     payload::{
         Minutes, Modality, Night, PartOfDay, Participant, SleepEpisode, TimeFrame, TimeInBed,
         TimeInterval, Uuid, MEDIA_TYPE,
     },
-    Device, Recipient, Record, Store, SystemClock, Terms,
+    Change, Device, FileKeystore, Options, Phone, PhoneFile, Recipient, Record, Sealed, Store,
+    SystemClock, SystemEntropy, Terms,
 };
 use rand::{rngs::StdRng, SeedableRng};
 use time::macros::{date, datetime};
 
 const GROUP: u64 = 64;
 
+/// Where nobody listens: [`Office`] answers.
+const OFFICE: &str = "https://auth.example.org";
+
 fn terms() -> Terms {
     let auditor_key = OpeningKey::from_bytes(&[7; 32]).sealing_key().0;
     Terms {
         chain: [1; 32],
-        study: hashchain::StudyId(0),
+        study: StudyId(0),
         auditor_key,
         auditor_epoch: 0,
     }
@@ -146,8 +160,137 @@ fn seal(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// An authentication server that says what a code is for, and nothing more: a phone can seal then.
+struct Office(CodeTerms);
+
+impl Transport for Office {
+    async fn send(&self, request: Request) -> Result<Answer, TransportFault> {
+        if !request.url.ends_with("/v1/code") {
+            return Err(TransportFault::Untrusted("it never enrols".into()));
+        }
+        let told = serde_json::to_vec(&self.0).expect("it always serialises");
+        Ok(Answer {
+            status: 200,
+            headers: Vec::new(),
+            body: told.into(),
+        })
+    }
+
+    async fn sleep(&self, _time: Duration) {
+        pending().await
+    }
+}
+
+/// A store that is gone with the program.
+#[derive(Default)]
+struct Memory(RefCell<BTreeMap<Vec<u8>, Vec<u8>>>);
+
+impl PhoneStore for Memory {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
+        Ok(self.0.borrow().get(key).cloned())
+    }
+
+    fn scan(&self, from: &[u8], until: &[u8], most: usize) -> Result<Vec<Stored>, StoreFault> {
+        if from >= until {
+            return Ok(Vec::new());
+        }
+        let values = self.0.borrow();
+        let range = (Bound::Included(from), Bound::Excluded(until));
+        let found = values.range::<[u8], _>(range).take(most);
+        Ok(found
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
+    }
+
+    fn apply(&self, writes: &[Write]) -> Result<(), StoreFault> {
+        let mut values = self.0.borrow_mut();
+        for write in writes {
+            match write {
+                Write::Put { key, value } => values.insert(key.clone(), value.clone()),
+                Write::Delete { key } => values.remove(key),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// A phone that has entered a code for data that are sealed to this key, or to nobody.
+fn opened<S: PhoneStore>(store: S, keystore: &FileKeystore, key: Option<Key>) -> Phone<S, Office> {
+    let of = terms();
+    let chain = Hash(of.chain);
+    let host = Host {
+        store,
+        transport: Office(CodeTerms {
+            chain,
+            issuer: OFFICE.into(),
+            server: Key([2; 32]),
+            study: of.study,
+            policy: Policy::DeviceSigned,
+            auditor_key: Key(of.auditor_key),
+            auditor_epoch: of.auditor_epoch,
+            participant_key: key,
+            predecessor: None,
+            expires_at: 4_000_000_000,
+        }),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+    };
+    let code = EnrolmentCode::new(&[3; 13], &chain, key.as_ref()).reveal();
+    block_on(async {
+        let phone = Phone::open(host, keystore, Options::default()).await;
+        let phone = phone.expect("opened");
+        let enrolled = phone.enrol(OFFICE, &code, Duration::from_secs(60)).await;
+        enrolled.expect_err("nobody enrols it");
+        phone
+    })
+}
+
+fn seal_next<S: PhoneStore>(phone: &Phone<S, Office>, number: u64, payload: &[u8]) {
+    let source = number.to_string();
+    let record = Record {
+        source: &source,
+        media_type: MEDIA_TYPE,
+        payload,
+    };
+    let sealed = phone.seal(&record, Change::Refuse).expect("sealed");
+    assert!(matches!(sealed, Sealed::New(_)));
+}
+
+fn phone(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).expect("a folder");
+    let keystore = FileKeystore::open_or_create(&folder.path().join("phone.key"));
+    let keystore = keystore.expect("a key store");
+    let payload = payload(&mut StdRng::seed_from_u64(1));
+    let participant = Key(OpeningKey::from_bytes(&[9; 32]).sealing_key().0);
+
+    let mut group = criterion.benchmark_group("phone");
+    group.throughput(Throughput::Elements(1));
+    for (name, key) in [("plain", None), ("hpke", Some(participant))] {
+        let in_memory = opened(Memory::default(), &keystore, key);
+        let mut number = 0;
+        group.bench_function(format!("{name}/memory"), |bencher| {
+            bencher.iter(|| {
+                number += 1;
+                seal_next(&in_memory, number, &payload);
+            });
+        });
+        let file = PhoneFile::open_or_create(&folder.path().join(format!("{name}.db")));
+        let part = file.and_then(|file| file.phone(1)).expect("a file");
+        let durable = opened(part, &keystore, key);
+        let mut number = 0;
+        group.bench_function(format!("{name}/durable"), |bencher| {
+            bencher.iter(|| {
+                number += 1;
+                seal_next(&durable, number, &payload);
+            });
+        });
+    }
+    group.finish();
+}
+
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     seal(&mut criterion);
+    phone(&mut criterion);
     criterion.final_summary();
 }

@@ -90,6 +90,7 @@ pub trait Keystore {
     ) -> impl Future<Output = Result<Zeroizing<Vec<u8>>, KeystoreFault>>;
 
     /// The platform's statement about the phone and its key store that answers a challenge; none where there is no such thing.
+    /// Reserved: nothing asks for it yet, and the packages of other languages do not hand it on.
     fn attest(
         &self,
         _challenge: &[u8],

@@ -8,7 +8,7 @@ use codec::{Decode, Encode};
 use hashchain::DeviceId;
 use mhealth_evidence::{
     checkpoint_keys, Anchor, Checkpoint, CheckpointAuthorities, DeviceConflicts, FinalityProof,
-    Handover, Refusal, HEADS_PER_PAGE,
+    FormatError, Handover, NotProved, Refusal, HEADS_PER_PAGE,
 };
 use sp_core::{Blake2Hasher, H256};
 use sp_trie::LayoutV0;
@@ -272,4 +272,33 @@ fn a_stored_anchor_without_votes_is_none() {
     assert!(Anchor::decode(&mut &stored[..stored.len() - 1]).is_err());
     let nobody = ([0u8; 32], 0u64, Vec::<([u8; 32], u64)>::new(), 0u32).encode();
     assert!(Anchor::decode(&mut &nobody[..]).is_err());
+}
+
+#[test]
+fn every_code_with_which_a_phone_refuses_a_proof_stands_in_the_protocol() {
+    let forms = [
+        FormatError::TooLarge,
+        FormatError::UnknownVersion(2),
+        FormatError::Malformed,
+    ];
+    let refusals = [
+        Refusal::AnotherChain,
+        Refusal::FirstAuthorities,
+        Refusal::Handover(0),
+        Refusal::HandoverOrder(0),
+        Refusal::ChangeByForce(Checkpoint {
+            hash: [0; 32],
+            number: 0,
+        }),
+        Refusal::Descendants,
+        Refusal::NotFinal,
+        Refusal::ChainNotNamed,
+        Refusal::TooOld { block: 0, seen: 1 },
+    ];
+    let codes = forms.iter().map(FormatError::code);
+    let codes = codes.chain(refusals.iter().map(Refusal::code));
+    let document = include_str!("../../docs/protocol/device-api.md");
+    for code in codes.chain([NotProved.code()]) {
+        assert!(document.contains(&format!("`{code}`")), "{code}");
+    }
 }

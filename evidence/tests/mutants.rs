@@ -88,6 +88,7 @@ fn no_flipped_bit_shows_another_thing() {
                 continue;
             };
             read += 1;
+            agree(world.genesis, &proof);
             // A flipped node is none of the state's; what it said is then not proved.
             let Some((block, set, said)) = shown(world.genesis, &proof) else {
                 continue;

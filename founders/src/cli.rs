@@ -11,6 +11,7 @@ use hashchain::StudyId;
 
 use crate::decide::{self, Ballot};
 use crate::failure::{Failure, EXIT_CODES};
+use crate::finality::{self, ReportConflict};
 use crate::proposals::{Decision, NewAllowance};
 use crate::report::Report;
 use crate::session::Global;
@@ -103,6 +104,7 @@ enum Command {
         #[arg(long, value_name = "N")]
         set: Option<u64>,
     },
+    ReportConflict(ReportConflict),
     /// Shows the node and the chain; with --study a study, with --devices its devices, too.
     Status {
         /// Number of a study.
@@ -159,7 +161,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Report, Failure> {
         Command::Rotate(rotate) => study::rotate(global, rotate).await,
         Command::AuditorKey(command) => auditor_key::run(global, command).await,
         Command::Upgrade { code } => decide::upgrade(global, &code).await,
-        Command::ReportFinal { set } => decide::report_final(global, set).await,
+        Command::ReportFinal { set } => finality::report_final(global, set).await,
+        Command::ReportConflict(command) => finality::report_conflict(global, &command).await,
         Command::Status { study: None, .. } => status::chain(global).await,
         Command::Status {
             study: Some(study),

@@ -254,59 +254,6 @@ pub(crate) async fn count(view: &ChainView) -> Result<u32, Failure> {
     Ok(u32::try_from(members.len()).expect("there are at most 64 members; qed"))
 }
 
-/// Shows the chain the last final block that the node can prove, unless it knows it: validators' nodes show it, too.
-pub(crate) async fn report_final(global: &Global, set: Option<u64>) -> Result<Report, Failure> {
-    let office = global.office().await?;
-    let (seen, view) = office.view().await?;
-    let proof = office.chain.latest_finality_proof().await?;
-    let proof = proof.ok_or_else(|| {
-        let message = "The node has no proof that its last final block is final.";
-        Failure::wrong("not_provable", message)
-    })?;
-    let proved = proof.block.number;
-    let known = view.last_final().await?;
-    if let Some(known) = known.filter(|known| known.number >= proved) {
-        let report = known_final(&office, known.number).await?;
-        return Ok(report.block(seen.number, office.is_final()));
-    }
-    let set = match set {
-        Some(set) => set,
-        None => signers_of(&view, proved).await?,
-    };
-    let outcome = office.act(calls::report_final(set, proof.bytes)).await?;
-    // What a decision has to name is what the chain knows, and not what the node believes by now.
-    let after = office.chain.at(outcome.block_hash).await?;
-    let known = after.last_final().await?.unwrap_or(proof.block);
-    let report = known_final(&office, known.number).await?.with("set", set);
-    Ok(report.block(outcome.block_number, office.is_final()))
-}
-
-/// The number of the set that signs for a block.
-async fn signers_of(view: &ChainView, block: u64) -> Result<u64, Failure> {
-    view.voters_of(block).await?.ok_or_else(|| {
-        let message =
-            format!("The chain has forgotten who voted on block {block}, which is too old.");
-        Failure::wrong("unknown_set", message)
-    })
-}
-
-/// Says which block the chain knows to be final.
-async fn known_final(office: &Office, known: u64) -> Result<Report, Failure> {
-    let latest = office.chain.finalised().await?.number;
-    let report = Report::default()
-        .line(format!(
-            "The chain knows the last final block that this node can prove: {known}. Compare it with those of the other validators."
-        ))
-        .with("last_final", known)
-        .with("finalised", latest);
-    Ok(match latest > known {
-        true => report.line(format!(
-            "For this node block {latest} is final by now. If that does not go on, show it, too."
-        )),
-        false => report,
-    })
-}
-
 /// Puts code in force that the consortium has authorised.
 pub(crate) async fn upgrade(global: &Global, file: &std::path::Path) -> Result<Report, Failure> {
     let code = proposals::code(file)?;

@@ -96,7 +96,7 @@ impl fmt::Display for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
-            Error::BadUrl { .. } | Error::BadSecret { .. } => INPUT,
+            Error::BadUrl { .. } | Error::Unprotected { .. } | Error::BadSecret { .. } => INPUT,
             Error::WrongChain { .. } | Error::IncompatibleRuntime { .. } => OTHER_CHAIN,
             Error::Refused(_) | Error::Dispatch(_) => REFUSED,
             _ => UNREACHABLE,
@@ -128,5 +128,145 @@ impl From<DispatchRefusal> for Failure {
     fn from(refusal: DispatchRefusal) -> Self {
         let code = refusal.refusal().as_str().to_owned();
         Self::new(&code, refusal.to_string(), REFUSED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use mhealth_chain_client::H256;
+
+    use super::*;
+
+    /// The sources of a folder and of those in it.
+    fn sources(folder: &Path) -> Vec<String> {
+        let files = std::fs::read_dir(folder).expect("our sources");
+        let paths = files.map(|file| file.expect("a file").path());
+        let sources = paths.flat_map(|path| match path.is_dir() {
+            true => sources(&path),
+            false => vec![std::fs::read_to_string(&path).expect("text")],
+        });
+        sources.collect()
+    }
+
+    /// A source without its tests.
+    fn program(source: &str) -> &str {
+        let parts = source.split_once("#[cfg(test)]\nmod tests");
+        parts.map_or(source, |(program, _)| program)
+    }
+
+    /// What stands in quotation marks right behind each `before`, where it is a code.
+    fn codes_after(source: &str, before: &str) -> Vec<String> {
+        let behind = program(source)
+            .match_indices(before)
+            .map(|(at, _)| source[at + before.len()..].trim_start());
+        let quoted = behind.filter_map(|rest| rest.strip_prefix('"')?.split_once('"'));
+        let is_code = |word: &&str| {
+            let signs = |sign: char| sign.is_ascii_lowercase() || sign == '_';
+            !word.is_empty() && word.chars().all(signs)
+        };
+        let codes = quoted.map(|(word, _)| word).filter(is_code);
+        codes.map(str::to_owned).collect()
+    }
+
+    /// The codes of the document, each with the exit code that stands beside it.
+    fn told() -> BTreeMap<String, String> {
+        let document = include_str!("../../docs/operating/founding.md");
+        let (_, section) = document.split_once("\n## Codes\n").expect("it has one");
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let mut told = BTreeMap::new();
+        for row in section.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            for code in cells[0].split('`').skip(1).step_by(2) {
+                let before = told.insert(code.to_owned(), cells[1].to_owned());
+                assert_eq!(before, None, "{code} is there twice");
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn every_code_stands_in_the_document_with_its_exit_code() {
+        let mut made = BTreeMap::new();
+        for source in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+            for (kind, exit) in [("input", INPUT), ("wrong", REFUSED), ("late", UNREACHABLE)] {
+                for code in codes_after(&source, &format!("Failure::{kind}(")) {
+                    made.insert(code, Some(exit));
+                }
+            }
+        }
+        // Which exit code an error of the chain has is the next test's.
+        for (source, exit) in [
+            (include_str!("failure.rs"), Some(INPUT)),
+            (include_str!("auditor_key.rs"), Some(INPUT)),
+            (
+                include_str!("../../chain-client/src/secret_file.rs"),
+                Some(INPUT),
+            ),
+            (
+                include_str!("../../chain-client/src/pool.rs"),
+                Some(REFUSED),
+            ),
+            (include_str!("../../chain-client/src/erasing.rs"), None),
+            (include_str!("../../chain-client/src/error.rs"), None),
+        ] {
+            let codes = codes_after(source, "=>");
+            assert!(!codes.is_empty(), "its form has changed");
+            for code in codes {
+                made.entry(code).or_insert(exit);
+            }
+        }
+        // What a call was refused for has the chain's own name here.
+        made.remove("dispatch_refused");
+
+        let told = told();
+        let untold: Vec<_> = made.keys().filter(|it| !told.contains_key(*it)).collect();
+        assert!(untold.is_empty(), "without a row: {untold:?}");
+        let unknown: Vec<_> = told.keys().filter(|it| !made.contains_key(*it)).collect();
+        assert!(unknown.is_empty(), "nothing gives them: {unknown:?}");
+        for (code, exit) in made {
+            if let Some(exit) = exit {
+                assert_eq!(told[&code], exit.to_string(), "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn errors_of_the_chain_have_the_exit_codes_that_the_document_gives() {
+        let (hash, word) = (H256([1; 32]), || "it".to_owned());
+        let wrong_chain = Error::WrongChain {
+            url: word(),
+            expected: hash,
+            found: hash,
+        };
+        let unreachable = Error::Unreachable {
+            url: word(),
+            reason: word(),
+        };
+        let bad_url = Error::BadUrl {
+            url: word(),
+            reason: word(),
+        };
+        for (error, exit) in [
+            (bad_url, INPUT),
+            (Error::Unprotected { url: word() }, INPUT),
+            (Error::BadSecret { reason: word() }, INPUT),
+            (unreachable, UNREACHABLE),
+            (Error::Expired { hash, death: 7 }, UNREACHABLE),
+            (Error::Superseded { hash, nonce: 7 }, UNREACHABLE),
+            (Error::StatePruned { block: word() }, UNREACHABLE),
+            (Error::Closed, UNREACHABLE),
+            (wrong_chain, OTHER_CHAIN),
+            (Error::IncompatibleRuntime { what: word() }, OTHER_CHAIN),
+        ] {
+            let failure = Failure::from(error);
+            assert_eq!(failure.exit, exit, "{failure}");
+            assert_eq!(told()[failure.code()], exit.to_string(), "{failure}");
+        }
+        let fault = Failure::from(ErasureFault::OtherChain);
+        assert_eq!((fault.code(), fault.exit), ("wrong_chain", OTHER_CHAIN));
+        let fault = Failure::from(ErasureFault::NotSigned);
+        assert_eq!((fault.code(), fault.exit), ("bad_order_signature", REFUSED));
     }
 }

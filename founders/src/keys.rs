@@ -300,6 +300,35 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_without_one_key_of_each_kind_has_no_session_keys() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (keystore, aura) = (folder.path().join("keystore"), hex::encode(AURA));
+        let refused = |why: &str| {
+            let refused = session_keys(folder.path()).expect_err(why);
+            assert_eq!(refused.code(), "not_one_session_key", "{why}");
+        };
+        node_keys(folder.path()).expect("made");
+        let second = keystore.join(format!("{aura}{}", "00".repeat(32)));
+        files::write_secret(&second, "\"//Alice\"").expect("written");
+        refused("two keys that make blocks");
+        std::fs::remove_file(&second).expect("it is there");
+        session_keys(folder.path()).expect("one of each");
+
+        let files = std::fs::read_dir(&keystore).expect("read");
+        let paths = files.map(|file| file.expect("a file").path());
+        let grandpa = hex::encode(GRANDPA);
+        let voting = paths.filter(|path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with(&grandpa))
+        });
+        let voting: Vec<PathBuf> = voting.collect();
+        std::fs::remove_file(&voting[0]).expect("it is there");
+        refused("none that votes");
+        files::write_secret(&voting[0], "\"//Alice\"").expect("written");
+        refused("one that is no seed");
+    }
+
+    #[test]
     fn every_phrase_is_another() {
         let (one, other) = (phrase(), phrase());
         assert_ne!(*one, *other);

@@ -9,6 +9,7 @@ mod cli;
 mod decide;
 mod failure;
 mod files;
+mod finality;
 mod found;
 mod genesis;
 mod keys;

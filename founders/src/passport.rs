@@ -2,15 +2,14 @@
 
 //! `mhealth passport`: what everybody who takes part in a study compares, on one page and in one file.
 
+mod page;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Subcommand;
 use hashchain::StudyId;
-use maud::{html, PreEscaped, DOCTYPE};
 use mhealth_chain_client::{AccountId32, ChainView, H256};
-use qrcode::render::svg;
-use qrcode::QrCode;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -168,6 +167,19 @@ impl Content {
         let differing = fields.into_iter().filter(|(_, same)| !same);
         differing.map(|(name, _)| name).collect()
     }
+
+    /// The fields that it has and no chain can confirm.
+    fn beside_the_chain(&self) -> Vec<&'static str> {
+        let fields = [
+            (
+                "authentication_server",
+                self.authentication_server.is_some(),
+            ),
+            ("relays", !self.relays.is_empty()),
+        ];
+        let there = fields.into_iter().filter(|(_, there)| *there);
+        there.map(|(name, _)| name).collect()
+    }
 }
 
 fn make(content: &Content, out: &Path) -> Result<Report, Failure> {
@@ -182,7 +194,7 @@ fn make(content: &Content, out: &Path) -> Result<Report, Failure> {
     let mut page = out.as_os_str().to_owned();
     page.push(".html");
     let page = PathBuf::from(page);
-    let shown = as_page(content, &text)?;
+    let shown = page::of(content, &text)?;
     files::write_public_with(out, &format!("{text}\n"), || {
         files::write_public(&page, &shown)
     })?;
@@ -219,87 +231,29 @@ async fn check(global: &Global, file: &Path) -> Result<Report, Failure> {
         );
         return Err(Failure::wrong("passport_differs", message));
     }
-    Ok(Report::default()
-        .line(format!(
-            "It is what this node says that the chain has of study {} at block {}.",
-            content.study, block.number
-        ))
+    let report = Report::default().line(format!(
+        "It is what this node says that the chain has of study {} at block {}.",
+        content.study, block.number
+    ));
+    let not_compared = content.beside_the_chain();
+    let report = match not_compared.is_empty() {
+        true => report,
+        false => report.line(
+            "Addresses of servers are not on the chain and were not compared: ask those who run them.",
+        ),
+    };
+    Ok(report
         .with("genesis", content.genesis)
         .with("study", content.study)
-        .with("block", block.number))
+        .with("block", block.number)
+        .with("not_compared", not_compared))
 }
-
-/// The page: all that matters in letters that can be compared by eye, and the file as a QR code.
-fn as_page(content: &Content, text: &str) -> Result<String, Failure> {
-    let code = QrCode::new(text).map_err(|error| {
-        Failure::input(
-            "passport_too_long",
-            format!("No QR code holds it: {error}."),
-        )
-    })?;
-    let code = code
-        .render::<svg::Color<'_>>()
-        .min_dimensions(320, 320)
-        .build();
-    // What comes before the picture in a file of its own has no place in a page.
-    let picture = code.find("<svg").map_or(&*code, |start| &code[start..]);
-    let rows = [
-        ("First block of the chain", grouped(&content.genesis)),
-        ("Auditor's key", grouped(&content.auditor_key)),
-        ("Policy", content.policy.clone()),
-    ];
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                title { "Passport of study " (content.study) ": " (content.title) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "Passport of study " (content.study) }
-                p.title { (content.title) }
-                table {
-                    @for (name, value) in &rows { tr { th { (name) } td { (value) } } }
-                    @if let Some(server) = &content.authentication_server {
-                        tr { th { "Authentication server" } td { (server) } }
-                    }
-                    @for relay in &content.relays { tr { th { "Relay" } td { (relay) } } }
-                    @for account in &content.relay_accounts {
-                        tr { th { "Relay's account" } td { (account) } }
-                    }
-                }
-                (PreEscaped(picture))
-                p { "Compare the first block and the auditor's key with a passport that you got by another way. Whoever shows "
-                    "other ones speaks of another chain, or wants to read what is sealed to the auditor." }
-            }
-        }
-    };
-    Ok(page.into_string())
-}
-
-/// Digits in groups of eight, for the eye.
-fn grouped(text: &str) -> String {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .chunks(8)
-        .filter_map(|group| std::str::from_utf8(group).ok())
-        .collect();
-    groups.join(" ")
-}
-
-/// Black on white, on one sheet.
-const STYLE: &str = "body{font:11pt/1.4 sans-serif;margin:2cm auto;max-width:17cm}\
-h1{margin:0}.title{font-size:13pt}table{border-collapse:collapse;margin:1em 0}\
-th{text-align:left;vertical-align:top;padding:.2em 1em .2em 0;white-space:nowrap}\
-td{font-family:monospace;word-break:break-word}svg{display:block;width:8cm;height:8cm}";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn content() -> Content {
+    pub(super) fn content() -> Content {
         Content {
             format: FORMAT.to_owned(),
             genesis: format!("0x{}", "ab".repeat(32)),
@@ -325,6 +279,34 @@ mod tests {
         assert!(page.contains("Sleep &amp; &lt;wake&gt;"), "{page}");
         assert!(page.contains("https://relay.example.org"), "{page}");
         assert!(page.contains("<svg") && !page.contains("<?xml"), "{page}");
+    }
+
+    #[test]
+    fn what_no_chain_confirms_is_named() {
+        let mut passport = content();
+        let named = ["authentication_server", "relays"];
+        assert_eq!(passport.beside_the_chain(), named);
+        passport.authentication_server = None;
+        assert_eq!(passport.beside_the_chain(), ["relays"]);
+        passport.relays.clear();
+        assert!(passport.beside_the_chain().is_empty());
+    }
+
+    #[test]
+    fn a_file_of_another_form_is_no_passport() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = serde_json::to_string(&content()).expect("JSON");
+        let wrong = [
+            "{}".to_owned(),
+            text.replace(FORMAT, "mhealth-passport/2"),
+            text.replacen('{', "{\"more\":1,", 1),
+        ];
+        for (number, wrong) in wrong.iter().enumerate() {
+            let file = folder.path().join(number.to_string());
+            files::write_public(&file, wrong).expect("written");
+            let refused = Content::read(&file).expect_err(wrong);
+            assert_eq!(refused.code(), "not_a_passport", "{wrong}");
+        }
     }
 
     #[test]

@@ -70,6 +70,14 @@ impl Global {
         Ok(ChainClient::connect_with(&self.node, options).await?)
     }
 
+    /// The same, at another node.
+    pub(crate) fn at(&self, node: &str) -> Self {
+        Self {
+            node: node.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The same, with so much patience at least.
     pub(crate) fn patient(&self, seconds: u64) -> Self {
         Self {

@@ -174,6 +174,8 @@ async fn what_a_person_gets_wrong_has_a_code() {
     let member = setting.well_known("Alice");
     assert_eq!(failed(&member, "vote 7 aye", &[]), "1 no_such_motion");
     assert_eq!(failed(&member, "study close 0", &[]), "1 not_its_call");
+    // Whoever seals blocks alone proves to nobody that they are final.
+    assert_eq!(failed(&member, "report-final", &[]), "1 not_provable");
     let file = setting.folder.path().join("Alice");
     let options = ["--name", "Alice", "--out", text(&file)];
     let again = failed(&Person::alone(), "keys new account", &options);
@@ -181,6 +183,77 @@ async fn what_a_person_gets_wrong_has_a_code() {
     let nowhere = Person::at("ws://127.0.0.1:9");
     let away = failed(&nowhere, "status", &["--patience", "0"]);
     assert_eq!(away, "3 node_unreachable");
+    let bare = Person::at("ws://node.example.org:9944");
+    assert_eq!(failed(&bare, "status", &[]), "2 node_without_tls");
+    let no_address = Person::at("http://127.0.0.1:9");
+    assert_eq!(failed(&no_address, "status", &[]), "2 bad_url");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_told_what_is_under_way_unless_they_want_quiet() {
+    let setting = Setting::start();
+    let sponsor = setting.well_known("Bob");
+    let (closed, told) = sponsor.says("study close 0", &[]);
+    let name = closed["call"].as_str().expect("a name");
+    let expected = format!(
+        "{name}: sent, waiting until it is final\n{name}: final in block {}\n",
+        closed["block"]
+    );
+    assert_eq!(told, expected);
+    let (_, told) = sponsor.says("study reopen 0", &["--quiet"]);
+    assert_eq!(told, "");
+    let (closed, told) = sponsor.says("study close 0", &["--not-final"]);
+    let expected = format!(
+        "{name}: sent, waiting until it is in a block\n{name}: in block {}, which is not final\n",
+        closed["block"]
+    );
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn files_and_programs_of_another_kind_have_a_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name);
+    let failed = |command: &str, more: &[&str]| {
+        let (code, exit) = Person::alone().fails(command, more);
+        format!("{exit} {code}")
+    };
+    let (keys, other) = (place("north"), place("south"));
+    let new = ["--name", "North", "--out", text(&keys)];
+    Person::alone().does("keys new member", &new);
+    let new = ["--name", "South", "--out", text(&other)];
+    let address = [&new[..], &["--address", "node.example.org"]].concat();
+    assert_eq!(failed("keys new member", &address), "2 bad_address");
+    assert!(!other.exists());
+
+    let (member, chain) = (keys.join("member.json"), place("chain.json"));
+    let found = |id: &str, more: &[&str]| {
+        let options = [text(&member), "--name", "N", "--id", id];
+        let options = [&options[..], &["--out", text(&chain)], more].concat();
+        failed("found", &options)
+    };
+    assert_eq!(found("a chain", &[]), "2 bad_id");
+    let nowhere = place("mhealth-node");
+    let missing = ["--node-program", text(&nowhere)];
+    assert_eq!(found("chain", &missing), "2 node_program_missing");
+    let another = ["--node-program", "/bin/true"];
+    assert_eq!(found("chain", &another), "2 node_program_unusable");
+    // Two minutes, in which no sponsor would veto a retirement.
+    let short = ["--retirement-delay", "60"];
+    assert_eq!(found("chain", &short), "2 specification_refused");
+    assert!(!chain.exists());
+
+    let member = text(&member);
+    let check = failed("passport check", &[member]);
+    assert_eq!(check, "2 not_a_passport");
+    let erase = failed("study erase", &["--order", member]);
+    assert_eq!(erase, "2 not_an_order");
+    let secret = keys.join("account.secret");
+    let options = [text(&secret), "--threshold", "2", "--shares", "3", "--out"];
+    let split = [&options[..], &[text(&other)]].concat();
+    assert_eq!(failed("auditor-key split", &split), "2 not_an_auditor_key");
+    std::fs::write(&secret, "bottom drive obey\n").expect("written");
+    assert_eq!(failed("keys show", &[text(&secret)]), "2 bad_secret");
 }
 
 #[test]

@@ -30,8 +30,8 @@ fn folder() -> tempfile::TempDir {
 /// 3 people, 12 nights each, 3 nights without data, one row twice.
 const NIGHTS: &str = "../tests/data/nights.csv";
 
-/// The demo's last line, of a run in which everything held.
-fn succeeding(arguments: &[&str]) -> String {
+/// The demo's last line, of a run in which everything held, and in which a phone met a relay that lies, or none.
+fn succeeding(arguments: &[&str], is_lied_to: bool) -> String {
     let folder = folder();
     let output = demo(arguments, &folder.path().join("demo"));
     assert!(
@@ -50,6 +50,8 @@ fn succeeding(arguments: &[&str]) -> String {
         said.contains("audit.html with another digit: verified=false error=report_changed"),
         !said.contains("did not chain")
     );
+    let caught = said.contains("caught: a hacked relay said of ");
+    assert_eq!(caught, is_lied_to, "{said}");
     last_line(&output)
 }
 
@@ -57,7 +59,7 @@ fn succeeding(arguments: &[&str]) -> String {
 fn the_demo_registers_every_night_of_a_file_through_two_relays_and_refuses_every_attempt_to_cheat()
 {
     assert_eq!(
-        succeeding(&["--csv", NIGHTS]),
+        succeeding(&["--csv", NIGHTS], true),
         "devices=3 entries=33 duplicates=1 finalised=33 refused=6 audit=passed"
     );
 }
@@ -65,7 +67,7 @@ fn the_demo_registers_every_night_of_a_file_through_two_relays_and_refuses_every
 #[test]
 fn phones_that_reach_the_chain_directly_get_the_same_result() {
     assert_eq!(
-        succeeding(&["--csv", NIGHTS, "--topology", "1a"]),
+        succeeding(&["--csv", NIGHTS, "--topology", "1a"], false),
         "devices=3 entries=33 duplicates=1 finalised=33 refused=6 audit=passed"
     );
 }
@@ -74,7 +76,7 @@ fn phones_that_reach_the_chain_directly_get_the_same_result() {
 fn what_relays_chain_for_phones_is_registered_and_covered_by_no_audit() {
     // Each person wears a phone of either relay.
     assert_eq!(
-        succeeding(&["--csv", NIGHTS, "--topology", "2b"]),
+        succeeding(&["--csv", NIGHTS, "--topology", "2b"], false),
         "devices=6 entries=66 duplicates=2 finalised=66 refused=6 audit=uncovered"
     );
 }

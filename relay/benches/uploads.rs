@@ -2,10 +2,15 @@
 
 //! Uploads and entries a second through a real relay to a real node, on this machine, generator included.
 //!
-//! `cargo bench --workspace --bench uploads -- [--quick] [--database=sqlite|postgresql]`, after
-//! `cargo build --release --workspace`.
+//! `cargo bench --workspace --bench uploads -- [--quick] [--database=sqlite|postgresql] [--proofs] [--in-flight=TRANSACTIONS]`, after
+//! `cargo build --release --workspace`. With `--proofs` every phone asks what became of its runs while it uploads, has the relay prove
+//! it, and checks the proof. `--in-flight` is the relay's own option.
+
+mod receipts;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
@@ -18,12 +23,16 @@ use futures::{stream, StreamExt, TryStreamExt};
 use hashchain::StudyId;
 use mhealth_api::{Claims, Confirmation, Hash, Jwk, JwkSet, Key, Thumbprint};
 use mhealth_chain_client::{Account, ChainClient, Submitter, SubmitterOptions};
-use mhealth_testing::handset::Pass;
+use mhealth_testing::handset::{self, Pass};
 use mhealth_testing::node;
 use mhealth_testing::phone::{enrol_after, upload, Phone};
 use mhealth_testing::postgres::Postgres;
 use mhealth_testing::process;
 use mhealth_testing::servers::{relay, RelayOptions, Server};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use receipts::{Phones, Receipts, Sent};
 
 const STUDY: StudyId = StudyId(0);
 /// Bytes of an envelope: a night's record, sealed.
@@ -40,6 +49,19 @@ struct Plan {
     entries: usize,
 }
 
+/// How the relay and its phones are to be.
+struct How {
+    proofs: bool,
+    /// The relay's own number where none is told.
+    in_flight: Option<String>,
+}
+
+/// What a phone uploads.
+struct Upload {
+    body: Vec<u8>,
+    sent: Sent,
+}
+
 fn main() -> Result<()> {
     let told = |option: &str| std::env::args().any(|argument| argument == option);
     if !told("--bench") {
@@ -47,8 +69,15 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let quick = told("--quick");
-    let only: Option<String> = std::env::args()
-        .find_map(|argument| argument.strip_prefix("--database=").map(str::to_owned));
+    let value = |option: &str| {
+        let mut arguments = std::env::args();
+        arguments.find_map(|argument| argument.strip_prefix(option).map(str::to_owned))
+    };
+    let only = value("--database=");
+    let how = How {
+        proofs: told("--proofs"),
+        in_flight: value("--in-flight="),
+    };
     mhealth_server::install_crypto();
     let runtime = tokio::runtime::Runtime::new()?;
     let scale = if quick { 20 } else { 1 };
@@ -57,7 +86,7 @@ fn main() -> Result<()> {
             continue;
         }
         let plans = [
-            (CONNECTIONS, 1, 200_000),
+            (CONNECTIONS, 1, 400_000),
             (CONNECTIONS, 16, 10_000),
             (10_000, 1, 40_000),
         ];
@@ -70,13 +99,13 @@ fn main() -> Result<()> {
                 uploads: uploads / scale,
                 entries,
             };
-            runtime.block_on(measure(database, &plan))?;
+            runtime.block_on(measure(database, &plan, &how))?;
         }
     }
     Ok(())
 }
 
-async fn measure(database: &str, plan: &Plan) -> Result<()> {
+async fn measure(database: &str, plan: &Plan, how: &How) -> Result<()> {
     let files = tempfile::tempdir()?;
     let postgres = match database {
         "postgresql" => Some(Postgres::start()?),
@@ -99,8 +128,12 @@ async fn measure(database: &str, plan: &Plan) -> Result<()> {
     });
     let server = server
         .arg("--device-rate=100000")
-        .arg("--device-burst=100000")
-        .start()?;
+        .arg("--device-burst=100000");
+    let server = match &how.in_flight {
+        Some(transactions) => server.arg(format!("--in-flight={transactions}")),
+        None => server,
+    };
+    let server = server.start()?;
 
     let many = SubmitterOptions {
         in_flight: ENROLMENTS,
@@ -109,7 +142,6 @@ async fn measure(database: &str, plan: &Plan) -> Result<()> {
     let office = chain.submitter_with(Account::from_secret_uri("//Charlie")?, many);
     let mut phones = enrol(&office, plan.devices).await?;
     let genesis = Hash(chain.genesis_hash().0);
-    let data = "x".repeat(ENVELOPE);
     let each = plan.uploads / plan.devices;
     let mut queues = Vec::new();
     for phone in &mut phones {
@@ -118,52 +150,82 @@ async fn measure(database: &str, plan: &Plan) -> Result<()> {
             token,
             key: phone.key.clone(),
         };
-        let bodies: Result<Vec<_>> = (0..each)
-            .map(|_| {
-                Ok(serde_json::to_vec(&upload(
-                    &phone.run_of(plan.entries, &data),
-                    data.as_bytes(),
-                ))?)
-            })
-            .collect();
-        queues.push((pass, bodies?));
+        let uploads: Result<Vec<_>> = (0..each).map(|_| next(phone, plan.entries)).collect();
+        queues.push((pass, phone.device(), uploads?));
     }
 
     let http = reqwest::Client::builder()
         .pool_max_idle_per_host(CONNECTIONS)
         .build()?;
+    let asking = match how.proofs {
+        true => {
+            let any = phones[0].device();
+            Some(Phones::begin(http.clone(), server.url(), genesis, any).await?)
+        }
+        false => None,
+    };
+    let in_flight = Arc::new(AtomicU64::new(0));
+    let watching = tokio::spawn(watch_flights(http.clone(), server.url(), in_flight.clone()));
+    let mut askers = JoinSet::new();
     let began = Instant::now();
     let mut senders = stream::iter(queues)
-        .map(|(pass, bodies)| tokio::spawn(send(http.clone(), server.url(), pass, bodies)))
+        .map(|(pass, device, uploads)| {
+            let (tell, hear) = watch::channel(None);
+            if let Some(phones) = asking.clone() {
+                askers.spawn(tokio::time::timeout(PATIENCE, phones.ask(device, hear)));
+            }
+            tokio::spawn(send(http.clone(), server.url(), pass, uploads, tell))
+        })
         .buffer_unordered(CONNECTIONS);
     let mut latencies = Vec::new();
     while let Some(sender) = senders.next().await {
         latencies.extend(sender??);
     }
+    drop(senders);
     let accepted = began.elapsed();
     let runs = latencies.len();
     let finalised = until_finalised(&http, &server, runs, began).await?;
+    let mut receipts = Receipts::default();
+    while let Some(asker) = askers.join_next().await {
+        let of_one = asker?.context("not everything was proved in time")??;
+        receipts.proofs += of_one.proofs;
+        receipts.bytes += of_one.bytes;
+    }
+    let proved = began.elapsed();
+    watching.abort();
     latencies.sort_unstable();
     let at = |share: f64| latencies[((runs - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    let metrics = metrics(&http, &server).await?;
+    let metrics = metrics(&http, &server.url()).await?;
     let entries = runs * plan.entries;
+    let rate = |count: usize, time: Duration| count as f64 / time.as_secs_f64();
+    let proofs = match how.proofs {
+        true => format!(
+            " proofs={} proofs_per_s={:.0} proof_bytes={} proved_entries_per_s={:.0}",
+            receipts.proofs,
+            rate(receipts.proofs, proved),
+            receipts.bytes / receipts.proofs.max(1),
+            rate(entries, proved)
+        ),
+        false => String::new(),
+    };
     let mut out = std::io::stdout();
     std::io::Write::write_fmt(
         &mut out,
         format_args!(
             "database={database} devices={} entries_per_run={} uploads={runs} uploads_per_s={:.0} entries_per_s={:.0} \
              p50_ms={:.1} p99_ms={:.1} finalised_entries_per_s={:.0} finalised_p50_s={} finalised_p99_s={} \
-             relay_peak_mib={}\n",
+             relay_peak_mib={} in_flight_peak={}{proofs}\n",
             plan.devices,
             plan.entries,
-            runs as f64 / accepted.as_secs_f64(),
-            entries as f64 / accepted.as_secs_f64(),
+            rate(runs, accepted),
+            rate(entries, accepted),
             at(0.5),
             at(0.99),
-            entries as f64 / finalised.as_secs_f64(),
+            rate(entries, finalised),
             quantile(&metrics, 0.5),
             quantile(&metrics, 0.99),
             peak_memory(&server)?,
+            in_flight.load(Ordering::Relaxed),
         ),
     )?;
     Ok(())
@@ -182,14 +244,30 @@ async fn enrol(office: &Submitter, devices: usize) -> Result<Vec<Phone>> {
         .await
 }
 
+/// A phone's next run.
+fn next(phone: &mut Phone, entries: usize) -> Result<Upload> {
+    let data = "x".repeat(ENVELOPE);
+    let run = upload(&phone.run_of(entries, &data), data.as_bytes());
+    Ok(Upload {
+        body: serde_json::to_vec(&run)?,
+        sent: Sent {
+            run: handset::name(&run),
+            length: phone.length(),
+            head: phone.head(),
+        },
+    })
+}
+
+/// Uploads one phone's runs, and tells which was acknowledged last.
 async fn send(
     http: reqwest::Client,
     url: String,
     pass: Pass,
-    bodies: Vec<Vec<u8>>,
+    uploads: Vec<Upload>,
+    tell: watch::Sender<Option<Sent>>,
 ) -> Result<Vec<Duration>> {
-    let mut latencies = Vec::with_capacity(bodies.len());
-    for body in bodies {
+    let mut latencies = Vec::with_capacity(uploads.len());
+    for Upload { body, sent } in uploads {
         let began = Instant::now();
         loop {
             let address = format!("{url}/v1/runs");
@@ -211,8 +289,20 @@ async fn send(
             }
         }
         latencies.push(began.elapsed());
+        tell.send_replace(Some(sent));
     }
     Ok(latencies)
+}
+
+/// Keeps the most transactions that the relay had on their way at a time. It counts them each second.
+async fn watch_flights(http: reqwest::Client, url: String, most: Arc<AtomicU64>) {
+    loop {
+        if let Ok(metrics) = metrics(&http, &url).await {
+            let now = metrics.get("mhealth_relay_batches_in_flight");
+            most.fetch_max(now.copied().unwrap_or(0.0) as u64, Ordering::Relaxed);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 async fn until_finalised(
@@ -222,7 +312,7 @@ async fn until_finalised(
     began: Instant,
 ) -> Result<Duration> {
     loop {
-        let metrics = metrics(http, server).await?;
+        let metrics = metrics(http, &server.url()).await?;
         let settled = metrics.get("mhealth_relay_finalised_after_seconds_count");
         if settled.is_some_and(|settled| *settled as usize >= runs) {
             return Ok(began.elapsed());
@@ -234,9 +324,9 @@ async fn until_finalised(
     }
 }
 
-async fn metrics(http: &reqwest::Client, server: &Server) -> Result<HashMap<String, f64>> {
+async fn metrics(http: &reqwest::Client, url: &str) -> Result<HashMap<String, f64>> {
     let text = http
-        .get(format!("{}/metrics", server.url()))
+        .get(format!("{url}/metrics"))
         .send()
         .await?
         .text()

@@ -23,6 +23,8 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
+/// Seconds of an hour.
+const HOUR: u64 = 3_600;
 /// Milliseconds of a day.
 const DAY: u64 = 86_400_000;
 /// How often it is looked whether something is left to be done.
@@ -106,10 +108,13 @@ pub struct Erasing {
     clock: SharedClock,
     holders: Arc<[HolderKey]>,
     retentions: Arc<[Retention]>,
+    /// The hour of the day, in UTC, at which the bytes of what was too old leave the files, where others wait for that.
+    hour: u8,
 }
 
 impl Erasing {
-    /// Erases what these holders order, and what is older than these rules, of which a study has one at most.
+    /// Erases what these holders order, and what is older than these rules, of which a study has one at most. Where others have to wait
+    /// for it, the bytes of the latter leave the files at this hour of the day, in UTC.
     pub fn new(
         store: Store,
         ledger: Arc<dyn Ledger>,
@@ -117,6 +122,7 @@ impl Erasing {
         clock: SharedClock,
         holders: &[HolderKey],
         retentions: &[Retention],
+        hour: u8,
     ) -> anyhow::Result<Self> {
         let mut studies = BTreeSet::new();
         if let Some(twice) = retentions.iter().find(|rule| !studies.insert(rule.study)) {
@@ -132,6 +138,7 @@ impl Erasing {
             clock,
             holders: holders.into(),
             retentions: retentions.into(),
+            hour,
         })
     }
 
@@ -254,6 +261,9 @@ impl Erasing {
                 Err(error) => tracing::warn!(%error, "what is too old is not erased for now"),
             }
         }
+        if let Err(error) = self.scrub_the_old().await {
+            tracing::warn!(%error, "the bytes of what was too old stay in the files of the database for now");
+        }
         if now >= rounds.scrub {
             let scrubbed = self.store.scrub().await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "erased bytes do not leave the files of the database for now");
@@ -262,6 +272,15 @@ impl Erasing {
             self.metrics.scrubbed(scrubbed);
             rounds.scrubbed(scrubbed, now);
         }
+    }
+
+    /// In the hour for that, has the bytes of what was too old leave the files, if they have not.
+    async fn scrub_the_old(&self) -> Result<(), StoreError> {
+        let hour = self.clock.now() / HOUR % 24;
+        if hour == u64::from(self.hour) && self.store.scrub_the_old().await? {
+            tracing::info!("the bytes of what was too old leave the files of the database");
+        }
+        Ok(())
     }
 
     /// Goes on with what was interrupted, and once a day erases what is too old, until it is told to stop.

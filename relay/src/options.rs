@@ -144,6 +144,12 @@ pub struct RelayOptions {
     )]
     pub retentions: Vec<Retention>,
 
+    /// With PostgreSQL: the hour of the day, in UTC, at which the bytes of what was erased by a rule of retention leave its files, if there
+    /// are any. The table is written anew for that, and uploads and exports wait meanwhile.
+    #[arg(long, value_name = "HOUR", default_value_t = 2,
+        value_parser = clap::value_parser!(u8).range(0..=23))]
+    pub retention_hour: u8,
+
     /// Base address by which devices reach this relay, such as `https://relay.example.org`. Tokens list it, and proofs of
     /// possession name it. May be given several times; in the environment separated by spaces. Default: the address that the
     /// relay listens on, if that is one of this machine.
@@ -220,22 +226,22 @@ pub struct RelayOptions {
     pub batch_runs: u32,
 
     /// Entries in one transaction, at most, unless a single run has more.
-    #[arg(long, value_name = "ENTRIES", default_value_t = 4_096,
+    #[arg(long, value_name = "ENTRIES", default_value_t = OutboxOptions::default().max_batch_entries,
         value_parser = clap::value_parser!(u32).range(1..=16_384))]
     pub batch_entries: u32,
 
     /// Milliseconds that a transaction may wait to be filled.
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 250)]
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = OutboxOptions::default().gather.as_millis() as u64)]
     pub batch_delay: u64,
 
     /// Transactions that are on their way at a time, at most. With full ones of signed runs, 64 bring 16,000 runs a second where
     /// blocks become final after four seconds, and take 12 MB of the node's pool.
-    #[arg(long, value_name = "TRANSACTIONS", default_value_t = 64,
+    #[arg(long, value_name = "TRANSACTIONS", default_value_t = OutboxOptions::default().in_flight,
         value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub in_flight: u16,
 
     /// Seconds after which another process on the same database takes over from one that does not answer.
-    #[arg(long, value_name = "SECONDS", default_value_t = 6,
+    #[arg(long, value_name = "SECONDS", default_value_t = OutboxOptions::default().lease.as_secs(),
         value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub lease: u64,
 
@@ -272,7 +278,7 @@ impl RelayOptions {
             max_batch_entries: self.batch_entries,
             max_batch_runs: self.batch_runs,
             gather: Duration::from_millis(self.batch_delay),
-            in_flight: self.in_flight.into(),
+            in_flight: self.in_flight,
             lease: Duration::from_secs(self.lease),
             ..OutboxOptions::default()
         }
@@ -296,6 +302,14 @@ mod tests {
             .map(|issuer| issuer.study)
             .collect();
         assert_eq!(studies, [StudyId(0), StudyId(1)]);
+    }
+
+    #[test]
+    fn a_relay_that_is_told_nothing_submits_as_the_outbox_does_in_tests() {
+        let issuer = "issuer=https://a.example,study=0";
+        let options = Options::try_parse_from(["mhealth-relay", "--trusted-issuer", issuer]);
+        let outbox = options.unwrap().relay.outbox();
+        assert_eq!(outbox, OutboxOptions::default());
     }
 
     #[test]

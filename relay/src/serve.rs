@@ -253,6 +253,7 @@ impl Parts {
                 clock.clone(),
                 &options.holders,
                 &options.retentions,
+                options.retention_hour,
             )?,
             chain_for_devices: options.chain_for_devices,
             turns: Turns::new(ground.limits.address_share),

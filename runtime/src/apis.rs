@@ -11,7 +11,8 @@ use frame_support::{
 };
 use pallet_accountability::KnownOwner;
 use pallet_client_hashchain_runtime_api::{
-    ConflictsView, DeviceView, EntriesPage, EntryView, HeadView, RotationView, StudyView,
+    ConflictsView, DeviceView, EntriesPage, EntryView, HeadView, RotationView, RotationsPage,
+    StudyView,
 };
 use sp_api::impl_runtime_apis;
 use sp_consensus_aura::{sr25519::AuthorityId as AuraId, SlotDuration};
@@ -219,11 +220,13 @@ impl_runtime_apis! {
             ClientHashchain::study_view(study)
         }
 
-        fn rotations(study: u32) -> Vec<RotationView<AccountId>> {
-            Studies::rotations(study)
-                .into_iter()
-                .map(|(former, successor)| RotationView { former, successor })
-                .collect()
+        fn rotations(study: u32, after: Option<AccountId>) -> RotationsPage<AccountId> {
+            let (rotations, next) = Studies::rotations(study, after.as_ref());
+            let view = |(former, successor)| RotationView { former, successor };
+            RotationsPage {
+                rotations: rotations.into_iter().map(view).collect(),
+                next,
+            }
         }
 
         fn has_role(account: AccountId) -> bool {

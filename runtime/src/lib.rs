@@ -116,7 +116,7 @@ pub type Executive = frame_executive::Executive<
     Runtime,
     Block,
     frame_system::ChainContext<Runtime>,
-    Runtime,
+    admission::Unsigned,
     AllPalletsWithSystem,
 >;
 

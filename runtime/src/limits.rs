@@ -20,6 +20,7 @@ use frame_support::{
     },
 };
 use frame_system::limits::{BlockLength, BlockWeights};
+use pallet_admission::Lane;
 use sp_runtime::Perbill;
 
 use crate::BlockNumber;
@@ -120,6 +121,14 @@ pub const BLOCK_BYTES: u32 = 15 * 1024 * 1024;
 /// Most bytes of a transaction: 2 MiB. The author of a block holds each several times, decoded and with what it
 /// registers, in a memory of 128 MiB; and a new runtime, compressed, has to fit.
 pub const MAX_TRANSACTION: u32 = 2 * 1024 * 1024;
+
+/// The part of its time that an author loses in a lane before it leaves that lane, last lane first: a tenth. The last one has nobody
+/// behind it: a twentieth that is lost there means that the block is full.
+pub const AUTHOR_LOST: [u32; Lane::COUNT] = [20, 10, 10, 10];
+
+/// The hundredths of its time that an author uses in a lane before it leaves that lane, last lane first: as many as the lane may take of
+/// a block's weight. The last one has what is left, until the author's time is over.
+pub const AUTHOR_SHARE: [u32; Lane::COUNT] = [1_000, 15, 25, 20];
 
 /// What hooks may take of a block before the first transaction.
 const BLOCK_INITIALISATION: Perbill = Perbill::from_percent(5);

@@ -71,7 +71,16 @@ pub(crate) fn signed_by(
     call: RuntimeCall,
     sign: impl FnOnce(&[u8]) -> Signature,
 ) -> UncheckedExtrinsic {
-    let extension: TxExtension = (
+    let extension = extension(nonce);
+    let payload =
+        SignedPayload::new(call.clone(), extension.clone()).expect("nothing implicit is missing");
+    let signature = payload.using_encoded(sign);
+    UncheckedExtrinsic::new_signed(call, who.into(), signature, extension)
+}
+
+/// What an immortal transaction with this nonce says beside its call.
+pub(crate) fn extension(nonce: Nonce) -> TxExtension {
+    (
         frame_system::CheckNonZeroSender::new(),
         frame_system::CheckSpecVersion::new(),
         frame_system::CheckTxVersion::new(),
@@ -80,9 +89,5 @@ pub(crate) fn signed_by(
         pallet_admission::Admit::<Runtime>::with_nonce(nonce),
         frame_system::CheckWeight::new(),
         frame_metadata_hash_extension::CheckMetadataHash::new(false),
-    );
-    let payload =
-        SignedPayload::new(call.clone(), extension.clone()).expect("nothing implicit is missing");
-    let signature = payload.using_encoded(sign);
-    UncheckedExtrinsic::new_signed(call, who.into(), signature, extension)
+    )
 }

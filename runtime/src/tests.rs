@@ -35,6 +35,7 @@ use crate::{
     Session, Studies,
 };
 
+mod metadata_hash;
 mod view_functions;
 
 fn accounts(keys: &[Sr25519Keyring]) -> Vec<crate::AccountId> {

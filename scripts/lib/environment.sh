@@ -26,18 +26,40 @@ copy_sources() {
     (cd "$root" && git ls-files -z | tar --create --null --files-from -) | tar --extract --directory "$1"
 }
 
+# Makes a copy like the sources. What is the same already keeps its time, or it would be compiled again; what a fault was planted in gets
+# a new one, or the fault would stay in what is compiled.
+refresh_sources() { # COPY
+    local file
+    mkdir -p "$1"
+    while IFS= read -r file; do
+        [ -e "$root/$file" ] || continue
+        cmp -s "$root/$file" "$1/$file" && continue
+        mkdir -p "$(dirname "$1/$file")"
+        cp --remove-destination "$root/$file" "$1/$file"
+    done < <(cd "$root" && git ls-files)
+    while IFS= read -r file; do
+        [ -e "$root/$file" ] || rm "$1/$file"
+    done < <(cd "$1" && find . -type f -printf '%P\n')
+}
+
 # Applies a patch to a copy of the sources. The copy may lie within the checkout, and git must not take it for a part of it.
 patch_copy() { # COPY PATCH
     (cd "$1" && GIT_CEILING_DIRECTORIES=$(dirname "$1") git apply "$2")
 }
 
-# Builds a program of a package from a copy of the sources with one fault planted in it, and prints where it is.
+# Builds a program of a package from a copy of the sources with one fault planted in it, and prints where it is. A node that nobody has
+# optimised makes no blocks in time; it has the features that it has as a part of the whole workspace, so that `scripts/planted` and this
+# compile the SDK once.
 planted_program() {
-    local patch=$1 package=$2 program=$3 copy=$CARGO_TARGET_DIR/planted/source
-    copy_sources "$copy"
+    local patch=$1 package=$2 program=$3 copy=$CARGO_TARGET_DIR/planted/source built=debug
+    local what=(-p "$package")
+    if [ "$package" = mhealth-node ]; then
+        what=(--release --workspace "--bin=$program") built=release
+    fi
+    refresh_sources "$copy"
     patch_copy "$copy" "$patch"
-    (cd "$copy" && cargo build --quiet -p "$package" --target-dir "$CARGO_TARGET_DIR/planted") >&2
-    echo "$CARGO_TARGET_DIR/planted/debug/$program"
+    (cd "$copy" && cargo build --quiet "${what[@]}" --target-dir "$CARGO_TARGET_DIR/planted") >&2
+    echo "$CARGO_TARGET_DIR/planted/$built/$program"
 }
 
 # Builds the runtime that lab/upgrades/NAME.patch makes of this one, and prints where its Wasm is. The project that the node's
@@ -62,6 +84,10 @@ upgraded_runtime() {
     } >"$work/$name.wasm" || return
     echo "$work/$name.wasm"
 }
+
+# What a released runtime has beside the others: the hash of its metadata, without which hardware wallets cannot sign.
+# shellcheck disable=SC2034 # for those who source this
+released_features=mhealth-runtime/metadata-hash
 
 # For builds that give the same bytes wherever they are made. Folders of this machine become names of no machine, in programs and
 # in the runtime, whose panics name source files; and crates are told apart by no folder.

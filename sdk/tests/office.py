@@ -14,14 +14,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 # Hash of the first block of a chain that is nowhere.
 CHAIN = b"\x11" * 32
+# A participant's key, for those who want data sealed to somebody: the first public key of RFC 7748, section 6.1.
+KEY = bytes.fromhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
 
 _SYMBOLS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-def code():
-    """An enrolment code for this chain and data that are sealed to nobody (docs/protocol/device-api.md, section 3)."""
+def code(key=b""):
+    """An enrolment code for this chain and data that are sealed to this key, or to nobody (docs/protocol/device-api.md, section 3)."""
     secret = [secrets.randbelow(32) for _ in range(20)]
-    pin = int.from_bytes(hashed("pin", CHAIN, b""), "big") >> (256 - 95)
+    pin = int.from_bytes(hashed("pin", CHAIN, key), "big") >> (256 - 95)
     symbols = secret + [pin >> (5 * place) & 31 for place in reversed(range(19))]
     state = 0
     for symbol in symbols:
@@ -72,7 +74,7 @@ class Office(BaseHTTPRequestHandler):
             "policy": "device_signed",
             "auditor_key": "0x" + "09" * 32,
             "auditor_epoch": 0,
-            "participant_key": None,
+            "participant_key": "0x" + self.server.key.hex() if self.server.key else None,
             "predecessor": None,
             "expires_at": int(time.time()) + 3600,
         }
@@ -110,10 +112,12 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client)
 
 
-def opened(handler=Office, port=0, study=None):
-    """Opens one, on a free port if none is named; gives the server, with its `url`."""
+def opened(handler=Office, port=0, study=None, key=b""):
+    """Opens one, on a free port if none is named; gives the server, with its `url`. What is recorded is sealed to the key, if there is
+    one: codes are made for it."""
     server = _Server(("127.0.0.1", port), handler)
     server.study = study
+    server.key = key
     server.url = f"http://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long a seal takes in each language: `python3 sdk/tests/seal_times.py [python|kotlin|node|chromium]…` after `sdk/build`.
 
-Each seals 200 nights of a kilobyte one after the other, with a store in memory, so that no disk is measured. Nothing is left out: the first
-seals of a program that was just started count, too. Fails when something does not work, and at no time.
+Each seals 200 nights of a kilobyte one after the other, as they are (`plain`) and to a participant's key (`hpke`), with a store in memory, so
+that no disk is measured. Nothing is left out: the first seals of a program that was just started count, too. Fails where half of the seals
+take longer than the aim. The machine may have other work, so a language that misses it is measured again, three times at most.
 """
 
 import json
@@ -16,24 +17,44 @@ from pathlib import Path
 
 import office
 
-LANGUAGES = ("python", "kotlin", "node", "chromium")
+# What half of the seals are to take at most, in milliseconds.
+AIMS = {"python": 1, "kotlin": 1, "node": 1, "chromium": 5}
+ENVELOPES = {"plain": b"", "hpke": office.KEY}
 NIGHTS = 200
+TRIES = 3
 PHONE = Path(__file__).resolve().parent / "phone"
 
 
+def measured(language, server):
+    """Milliseconds that the seals of one phone took, the shortest first."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [PHONE, "times", language, folder, server.url, office.code(server.key), str(NIGHTS)]
+        # Any free port is good for the page.
+        environment = os.environ | {"PAGE_PORT": "0"}
+        said = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+    times = sorted(json.loads(said.splitlines()[-1]))
+    assert len(times) == NIGHTS, f"{language}: {len(times)} seals"
+    return times
+
+
+def meets_its_aim(language, envelope, server):
+    for _ in range(TRIES):
+        times = measured(language, server)
+        median, p99 = statistics.median(times), times[math.ceil(0.99 * NIGHTS) - 1]
+        print(f"{language} {envelope}: nights={NIGHTS} seal_ms_median={median:.3f} seal_ms_p99={p99:.3f}", flush=True)
+        if median <= AIMS[language]:
+            return True
+    return False
+
+
 def main(languages):
-    server = office.opened()
-    for language in languages:
-        with tempfile.TemporaryDirectory() as folder:
-            command = [PHONE, "times", language, folder, server.url, office.code(), str(NIGHTS)]
-            # Any free port is good for the page.
-            environment = os.environ | {"PAGE_PORT": "0"}
-            said = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
-        times = sorted(json.loads(said.splitlines()[-1]))
-        assert len(times) == NIGHTS, f"{language}: {len(times)} seals"
-        p99 = times[math.ceil(0.99 * NIGHTS) - 1]
-        print(f"{language}: nights={NIGHTS} seal_ms_median={statistics.median(times):.3f} seal_ms_p99={p99:.3f}", flush=True)
+    late = []
+    for envelope, key in ENVELOPES.items():
+        server = office.opened(key=key)
+        late += [f"{language} {envelope}" for language in languages if not meets_its_aim(language, envelope, server)]
+    if late:
+        sys.exit(f"more than the aim: {', '.join(late)}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or LANGUAGES)
+    main(sys.argv[1:] or AIMS)

@@ -2,7 +2,8 @@
 """A study without a chain, for phones that take relays' words: an authentication server that enrols and a relay, which do as they are told.
 
 What a phone sends again has to be what it sent before, byte for byte, and its runs have to follow each other; `report` says whether
-that was so. A run is final once a phone has offered it after being opened as often as `openings` says.
+that was so, and how often each address was asked. A run is final once a phone has offered it after being opened as often as `openings`
+says.
 
 Run as a program it prints `{"url": …, "code": …}` in one line, and ends when its standard input does. It is told what to do by
 requests to that address: `POST /played/CONDUCT` with one of `CONDUCTS`, `GET /played/report`.
@@ -10,10 +11,10 @@ requests to that address: `POST /played/CONDUCT` with one of `CONDUCTS`, `GET /p
 
 import argparse
 import base64
+import collections
 import json
 import sys
 import threading
-import time
 
 import office
 
@@ -23,6 +24,7 @@ CONDUCTS = (
     "slow",  # The relay answers a byte a second.
     "gone",  # Nobody listens at the relay's address.
     "away",  # The node is away, and both servers say so. Only what a code is for can still be heard.
+    "withholding",  # Enrolments are done, and their answers wait until something else is played.
 )
 
 
@@ -32,8 +34,6 @@ class Study:
     def __init__(self, openings=1, number=0):
         self.openings = openings
         self.number = number
-        # Whether enrolments are done and not answered.
-        self.withholds = False
         self.conduct = "well"
         self._changed = threading.Condition()
         self._met = []
@@ -79,7 +79,7 @@ class Study:
         return sum(device.length for device in self._devices)
 
     def report(self):
-        """What was sent, and what was wrong with it."""
+        """What was asked, what was sent, and what was wrong with it."""
         with self._changed:
             runs = [run for device in self._devices for run in device.runs.values()]
             return {
@@ -88,12 +88,12 @@ class Study:
                 "runs": len(runs),
                 "again": sum(len(run.openings) > 1 for run in runs),
                 "final": self.final(),
+                "met": dict(collections.Counter(self._met)),
                 "faults": self._faults,
             }
 
     def close(self):
         """Ends the servers, and lets go of everybody who waits for an answer."""
-        self.withholds = False
         self.play("gone")
         self._office.shutdown()
         self._office.server_close()
@@ -267,8 +267,7 @@ class Front(office.Office):
             self._refuse(409, "code_used")
             return
         # Whoever waits for the answer is killed meanwhile.
-        while study.withholds:
-            time.sleep(0.05)
+        study.await_another("withholding")
         self._answer(200, {"device": number, "study": study.number, "genesis": study.device(number)["genesis"], "block": BLOCK})
 
 
@@ -279,7 +278,7 @@ class Relay(office.Office):
         study, body = self.server.study, self._body()
         study.meet(self.path)
         conduct = study.conduct
-        if conduct == "well":
+        if conduct in ("well", "withholding"):
             self._relay(study, body)
         elif conduct == "away":
             self._refuse(503, "chain_unavailable")

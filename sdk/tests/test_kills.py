@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Phones that are killed while they enrol, seal and send, at points that a seed chooses: `python3 -m unittest test_kills`. Kills of pages
-are in `sdk/typescript/test/browser.test.js`."""
+are in `sdk/typescript/test/crashes.test.js`."""
 
 import os
 import random
@@ -40,13 +40,13 @@ class Kills(unittest.TestCase):
                 return lambda: self.assertTrue(played.wait(holds, PATIENCE), f"{requests} requests to {path or 'anything'}")
 
             # Somewhere between what the server hears and what the phone hears of it.
-            played.withholds = True
+            played.play("withholding")
             for _ in range(ENROLLING):
                 met = meets(chance.choice(("/v1/code", "/v1/enrol")), 1)
                 program = start()
                 met()
                 self.assertEqual(killed(program, chance), [])
-            played.withholds = False
+            played.play("well")
 
             reported = 0
             for _ in range(KILLS - ENROLLING + 1):

@@ -41,10 +41,7 @@ impl Parts {
     }
 
     /// Answers until that ends, and ends it when a part dies.
-    pub(crate) async fn watch<T>(
-        &mut self,
-        mut answering: Pin<&mut impl Future<Output = T>>,
-    ) -> T {
+    pub(crate) async fn watch<T>(&mut self, mut answering: Pin<&mut impl Future<Output = T>>) -> T {
         loop {
             tokio::select! {
                 answered = &mut answering => return answered,

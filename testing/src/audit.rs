@@ -33,6 +33,8 @@ pub struct Options {
     pub relays: Vec<(String, String, String)>,
     /// Saved exports: name, file.
     pub exports: Vec<(String, PathBuf)>,
+    /// What stopped phones still hold: name, file.
+    pub phones: Vec<(String, PathBuf)>,
     /// For how many blocks a run may be on its way; the auditor's own number if it is not said.
     pub on_its_way: Option<u64>,
     /// For how many seconds an export is read at most; the auditor's own number if it is not said.
@@ -116,6 +118,9 @@ pub struct Entry {
     /// The account that brought it to the chain.
     #[serde(default)]
     pub submitter: Option<Key>,
+    /// Names of the exports that hold it unaltered, sorted.
+    #[serde(default)]
+    pub held_by: Vec<String>,
 }
 
 /// Why something was not looked at.
@@ -303,6 +308,9 @@ pub fn command(options: &Options, json: &Path) -> Result<Command> {
     }
     for (name, file) in &options.exports {
         command.arg(format!("--export={name}={}", file.display()));
+    }
+    for (name, file) in &options.phones {
+        command.arg(format!("--phone={name}={}", file.display()));
     }
     if let Some(seconds) = options.export_seconds {
         command.arg(format!("--export-seconds={seconds}"));

@@ -4,15 +4,19 @@
 //! asks of the real relay behind it, and shows as it likes.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::Result;
-use axum::http::Method;
+use axum::http::{header, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use mhealth_api::{BlockRef, Code, Hash, Problem, Refusal, RunState, RunStatus, RunUpload};
 
 use crate::front::{conduct, Asked, Behind, Front, Told};
 use crate::phone;
+
+/// What servers let pages read beside what every page may.
+const EXPOSED: &str = "date, dpop-nonce, retry-after, www-authenticate";
 
 /// What is wrong with the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +42,8 @@ struct Doubts {
     runs: Mutex<HashMap<Hash, RunStatus>>,
     /// What was shown first.
     shown: Mutex<HashMap<String, Told>>,
+    /// How many proofs were altered.
+    lies: AtomicUsize,
 }
 
 impl DoubtfulRelay {
@@ -47,6 +53,7 @@ impl DoubtfulRelay {
             fault,
             runs: Mutex::default(),
             shown: Mutex::default(),
+            lies: AtomicUsize::new(0),
         });
         let front = Front::open().await?;
         front.stand_before(real);
@@ -66,14 +73,22 @@ impl DoubtfulRelay {
     pub fn taken(&self) -> usize {
         lock(&self.doubts.runs).len()
     }
+
+    /// How often it showed a proof of which one bit is another.
+    pub fn lied(&self) -> usize {
+        self.doubts.lies.load(Ordering::Relaxed)
+    }
 }
 
 impl Doubts {
     async fn answer(self: Arc<Self>, asked: Asked, behind: Behind) -> Result<Response> {
-        let told = if asked.is(Method::POST, "/v1/runs") {
-            self.take(&asked)?
+        let told = if asked.method == Method::OPTIONS {
+            // A browser asks whether a page may ask.
+            behind.pass(&asked).await?
+        } else if asked.is(Method::POST, "/v1/runs") {
+            shared(&asked, self.take(&asked)?)
         } else if let Some(run) = asked.after("/v1/runs/") {
-            self.say(run)?
+            shared(&asked, self.say(run)?)
         } else {
             self.show(&asked, &behind).await?
         };
@@ -111,21 +126,23 @@ impl Doubts {
     /// Whatever else is asked.
     async fn show(&self, asked: &Asked, behind: &Behind) -> Result<Told> {
         if self.fault == Fault::Contradicts && !asked.path.contains("/studies/") {
-            return refuse(Code::UnknownDevice);
+            return Ok(shared(asked, refuse(Code::UnknownDevice)?));
         }
         let before = lock(&self.shown).get(&asked.path).cloned();
         if let (Fault::Lags, Some(shown)) = (self.fault, before) {
             return Ok(shown);
         }
         let mut told = behind.pass(asked).await?;
-        if told.status.is_success() {
-            lock(&self.shown).insert(asked.path.clone(), told.clone());
+        if !told.status.is_success() {
+            return Ok(told);
         }
+        lock(&self.shown).insert(asked.path.clone(), told.clone());
         if self.fault == Fault::Lies && asked.path.contains("/proof") && !told.body.is_empty() {
             let mut altered = told.body.to_vec();
             let middle = altered.len() / 2;
             altered[middle] ^= 1;
             told.body = altered.into();
+            self.lies.fetch_add(1, Ordering::Relaxed);
         }
         Ok(told)
     }
@@ -136,6 +153,53 @@ fn refuse(code: Code) -> Result<Told> {
     Told::message_of(problem.status, &problem)
 }
 
+/// Lets the page that asks read what this relay says of its own, as the real one lets it read the rest.
+fn shared(asked: &Asked, mut told: Told) -> Told {
+    if let Some(page) = asked.headers.get(header::ORIGIN) {
+        let headers = &mut told.headers;
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, page.clone());
+        let exposed = HeaderValue::from_static(EXPOSED);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+    told
+}
+
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().expect("no holder of this lock panics; qed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_reads_what_a_doubtful_relay_says_of_its_own() {
+        const PAGE: &str = "https://diary.example";
+        let real = Front::open().await.expect("it listens");
+        real.play(conduct(|asked, _| async move {
+            let body = format!("the real relay, asked by {}", asked.method);
+            Ok(Told::bytes(200, "text/plain", body)?.into_response())
+        }));
+        let relay = DoubtfulRelay::before(&real.url(), Fault::Contradicts).await;
+        let relay = relay.expect("it starts");
+        let client = reqwest::Client::new();
+        let ask = async |method: Method, path: &str| {
+            let asked = client.request(method, format!("{}{path}", relay.url()));
+            let answer = asked.header("origin", PAGE).send().await;
+            answer.expect("an answer")
+        };
+        let run = format!("/v1/runs/{}", Hash([7; 32]));
+        for path in [&run[..], "/v1/devices/0"] {
+            let told = ask(Method::GET, path).await;
+            assert_eq!(told.status(), 404, "{path}");
+            let headers = told.headers();
+            assert_eq!(headers["access-control-allow-origin"], PAGE, "{path}");
+            let exposed = &headers["access-control-expose-headers"];
+            assert_eq!(exposed, EXPOSED, "{path}");
+        }
+        // Whether it may ask at all, the real one says.
+        let told = ask(Method::OPTIONS, "/v1/runs").await;
+        let said = told.text().await.expect("a text");
+        assert_eq!(said, "the real relay, asked by OPTIONS");
+    }
 }

@@ -126,6 +126,26 @@ impl Postgres {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// A dump of a whole database, in plain SQL, as `pg_dump` writes it.
+    pub fn dump(&self, database: &str) -> Result<String> {
+        let output = self
+            .command("pg_dump")
+            .env("PGPASSWORD", &self.password)
+            .args(["--host=127.0.0.1", "--username", USER, "--no-password"])
+            .arg(format!("--port={}", self.port()))
+            .arg(format!("--dbname={database}"))
+            .stdin(Stdio::null())
+            .output()
+            .context("pg_dump could not be run")?;
+        if !output.status.success() {
+            bail!(
+                "pg_dump: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     /// From its next start on, appends everything that it logs to this file.
     pub fn log_to(&mut self, file: impl Into<PathBuf>) {
         self.log_file = Some(file.into());

@@ -8,10 +8,9 @@ import { after, before, describe, test } from 'node:test';
 import { createClient } from 'polkadot-api';
 import { getWsProvider } from 'polkadot-api/ws';
 
-import { startNode } from '../polkadot-js/node.js';
 import { inBrowser } from './browser.js';
 import { accounts, newDevice } from './chain.js';
-import { ask, finalised, startLightClient, startNetwork } from './network.js';
+import { ask, finalised, startDevelopment, startLightClient, startNetwork } from './network.js';
 import { bring, enrol } from './people.js';
 import { assertProved, assertSameHead } from './proof.js';
 
@@ -78,13 +77,33 @@ describe('smoldot as a light client', () => {
   });
 });
 
-describe('smoldot and a chain without GRANDPA', () => {
-  test('a sealing chain has no proofs of finality, so no light client follows it', async () => {
-    const node = await startNode('--sealing', 'instant');
+describe('smoldot and a chain of one node', () => {
+  const beyondTheFirst = ({ number }) => number > 0;
+  let took;
+
+  test('a development chain is followed', async () => {
+    const { client, stop } = await startDevelopment();
     try {
-      await assert.rejects(ask(node.endpoint, 'hashchain_proveHead', 0));
+      const began = Date.now();
+      await finalised(client, beyondTheFirst);
+      took = Date.now() - began;
     } finally {
-      await node.stop();
+      await stop();
+    }
+  });
+
+  test('a sealing chain has no proofs of finality, so no light client follows it', async () => {
+    const { node, client, stop } = await startDevelopment('--sealing', '500');
+    try {
+      await assert.rejects(ask(node.endpoint, 'hashchain_proveFinality'), { code: 9_104 });
+      // Three times as long as it takes on a chain with GRANDPA, and half a minute more.
+      const patience = 3 * took + 30_000;
+      await assert.rejects(finalised(client, beyondTheFirst, patience), /no such block within/);
+      const last = await ask(node.endpoint, 'chain_getFinalizedHead');
+      const { number } = await ask(node.endpoint, 'chain_getHeader', last);
+      assert.ok(Number(number) > 0, 'the node itself calls its blocks final');
+    } finally {
+      await stop();
     }
   });
 });

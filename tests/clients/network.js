@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Four validators of the preset `local` on this machine, and light clients of their chain.
+// Four validators of the preset `local` on this machine, or one of `dev`, and light clients of their chains.
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import { createClient } from 'polkadot-api';
 import { getSmProvider } from 'polkadot-api/sm-provider';
 import { start } from 'smoldot';
 
-import { binary, launch } from '../polkadot-js/node.js';
+import { binary, launch, startNode } from '../polkadot-js/node.js';
 
 const VALIDATORS = ['alice', 'bob', 'charlie', 'dave'];
 
@@ -33,6 +33,15 @@ function reachedBy(kind, addresses) {
   const address = addresses.find((each) => each.includes(kind));
   if (!address) throw new Error(`the node has no address with ${kind}: ${addresses}`);
   return address;
+}
+
+/** What makes the specification of a chain for light clients: raw, with the addresses of nodes to begin at. */
+async function specifications(chain) {
+  const exported = await promisify(execFile)(
+    binary(), ['export-chain-spec', '--chain', chain, '--raw'], { maxBuffer: 64 << 20 },
+  );
+  const raw = JSON.parse(exported.stdout);
+  return (bootNodes) => JSON.stringify({ ...raw, bootNodes });
 }
 
 /**
@@ -61,11 +70,7 @@ export async function startNetwork() {
       webSocket.push(reachedBy('/ws/', listens));
       webRtc.push(reachedBy('/webrtc-direct/certhash/', listens));
     }
-    const exported = await promisify(execFile)(
-      binary(), ['export-chain-spec', '--chain', 'local', '--raw'], { maxBuffer: 64 << 20 },
-    );
-    const raw = JSON.parse(exported.stdout);
-    const beginningAt = (bootNodes) => JSON.stringify({ ...raw, bootNodes });
+    const beginningAt = await specifications('local');
     return { nodes, specification: beginningAt(webSocket), overWebRtc: beginningAt(webRtc), stop };
   } catch (error) {
     await stop();
@@ -84,6 +89,24 @@ export async function startLightClient(specification) {
     await smoldot.terminate();
   };
   return { client, log, stop };
+}
+
+/** Starts a development chain of one node, and a light client of it. */
+export async function startDevelopment(...options) {
+  const node = await startNode('--no-mdns', '--listen-addr', '/ip4/127.0.0.1/tcp/0/ws', ...options);
+  try {
+    const address = reachedBy('/ws/', await ask(node.endpoint, 'system_localListenAddresses'));
+    const beginningAt = await specifications('dev');
+    const light = await startLightClient(beginningAt([address]));
+    const stop = async () => {
+      await light.stop();
+      await node.stop();
+    };
+    return { node, client: light.client, stop };
+  } catch (error) {
+    await node.stop();
+    throw error;
+  }
 }
 
 /** The first final block that this one asks for. */

@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 import unittest
 
+import yaml
+
 from programs import PACKAGING, ROOT, built
 
 UNITS = sorted((PACKAGING / "systemd").glob("*.service"))
@@ -130,6 +132,10 @@ class Configuration(unittest.TestCase):
             self.assertRegex(known, rf"{option}\b")
 
 
+def compose():
+    return yaml.safe_load((PACKAGING / "container" / "compose.yaml").read_text())
+
+
 class Images(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mhealth-image-"))
@@ -158,6 +164,36 @@ class Images(unittest.TestCase):
         self.assertIn("\nFROM scratch\n", text)
         self.assertIn('ENTRYPOINT ["/program"]', text)
         self.assertIn("\nUSER 65532:65532\n", text)
+
+    def test_the_programs_know_every_option_that_the_compose_file_gives(self):
+        services = compose()["services"]
+        self.assertEqual(sorted(services), ["auth", "node", "relay"])
+        for name, service in services.items():
+            self.assertEqual(service["image"], f"mhealth-{name}")
+            known = run(built(service["image"]), "--help").stdout
+            options = [option.split("=")[0] for option in service["command"]]
+            self.assertGreater(len(options), 3, name)
+            for option in options:
+                self.assertRegex(known, rf"(?m)^ +(?:-\w, )?{re.escape(option)}(?![\w-])", name)
+
+    def test_what_the_compose_file_names_is_there_and_nothing_else_can_be_written(self):
+        whole = compose()
+        for name, service in whole["services"].items():
+            self.assertIs(service["read_only"], True, name)
+            self.assertEqual(service["cap_drop"], ["ALL"], name)
+            self.assertLessEqual(set(service.get("depends_on", ())), set(whole["services"]), name)
+            places = set()
+            for volume in service["volumes"]:
+                source, place, *how = volume.split(":")
+                places.add(place)
+                if source.startswith("./"):
+                    self.assertEqual(how, ["ro"], volume)
+                else:
+                    self.assertEqual((source in whole["volumes"], place), (True, "/var/lib/mhealth"), volume)
+            for option in service["command"]:
+                path = option.partition("=")[2].removeprefix("sqlite:")
+                if path.startswith("/"):
+                    self.assertTrue(places & {path, os.path.dirname(path)}, option)
 
     def test_the_servers_believe_the_proxy_of_their_own_network_and_nobody_else(self):
         text = (PACKAGING / "container" / "compose.yaml").read_text()

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tarfile
@@ -54,6 +55,11 @@ class Release(unittest.TestCase):
         (file,) = self.output.glob(f"mhealth-chain-*{ending}")
         return file
 
+    def text(self, name):
+        with tarfile.open(self.archive("linux-gnu.tar.gz")) as archive:
+            root = archive.getnames()[0].split("/")[0]
+            return archive.extractfile(f"{root}/{name}").read().decode()
+
     def test_every_file_has_its_checksum(self):
         sums = dict(line.split("  ")[::-1] for line in (self.output / "SHA256SUMS").read_text().splitlines())
         files = {file.name for file in self.output.iterdir()} - {"SHA256SUMS"}
@@ -73,11 +79,24 @@ class Release(unittest.TestCase):
             ):
                 self.assertIn(f"{root}/{name}", names)
             self.assertTrue(all(member.uid == member.gid == 0 and not member.uname for member in archive))
-            commit = archive.extractfile(f"{root}/COMMIT").read().decode().strip()
-            licences = archive.extractfile(f"{root}/THIRD-PARTY-LICENCES.txt").read().decode()
-        self.assertEqual(commit, run("git", "rev-parse", "HEAD", cwd=self.tree).stdout.strip())
+        commit = run("git", "rev-parse", "HEAD", cwd=self.tree).stdout
+        self.assertEqual(self.text("COMMIT"), commit)
+
+    def test_the_licence_of_every_dependency_is_there_with_its_text(self):
+        licences = self.text("THIRD-PARTY-LICENCES.txt")
         for text in ("GNU GENERAL PUBLIC LICENSE", "As a special exception", "Permission is hereby granted", "sc-cli 0."):
             self.assertIn(text, licences)
+        bill = json.loads(self.archive(".cdx.json").read_text())
+        dependencies = {f"{each['name']} {each['version']}" for each in bill["components"] if "purl" in each}
+        mark = f"{'-' * 40} text "
+        head, *texts = licences.split(f"\n{mark}")
+        there = {text.split("\n")[0] for text in texts if text.split("\n", 1)[1].strip()}
+        named = {}
+        for entry in head.split(f"{'=' * 100}\n")[1:]:
+            name = entry.split(": ")[0]
+            named[name] = set(re.findall(r"(?m)^.+: text (\d+)$", entry))
+            self.assertTrue(named[name] and named[name] <= there, entry)
+        self.assertEqual(set(named), dependencies)
 
     def test_the_bill_of_materials_names_what_the_lock_file_does(self):
         bill = json.loads(self.archive(".cdx.json").read_text())
@@ -121,6 +140,18 @@ class Release(unittest.TestCase):
             self.assertEqual(unit, name in ("mhealth-node", "mhealth-auth", "mhealth-relay"), name)
             fields = run("dpkg-deb", "--field", package).stdout
             self.assertIn("\nDepends: ", fields)
+        shared = self.folder / "packages" / "mhealth" / "usr/share"
+        # Packed or not, as cargo-deb's version does it.
+        pages = {file.name.removesuffix(".gz") for file in (shared / "man/man1").iterdir()}
+        with tarfile.open(self.archive("linux-gnu.tar.gz")) as archive:
+            paths = map(pathlib.PurePath, archive.getnames())
+            self.assertEqual(pages, {path.name for path in paths if path.parent.name == "man1"})
+        for completion in (
+            "bash-completion/completions/mhealth",
+            "zsh/vendor-completions/_mhealth",
+            "fish/vendor_completions.d/mhealth.fish",
+        ):
+            self.assertIn("mhealth", (shared / completion).read_text())
 
     def test_sources_are_there_for_what_is_under_the_gpl(self):
         with tarfile.open(self.archive("-sources.tar")) as archive:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How `scripts/test` counts what other programs print."""
+"""How `scripts/test` counts what other programs print, and that some run of it has every step."""
 
 import re
 import subprocess
@@ -40,6 +40,16 @@ class Results(unittest.TestCase):
         everything = "\n".join(text for text, _ in ENDS)
         sums = tuple(sum(column) for column in zip(*(expected for _, expected in ENDS)))
         self.assertEqual(self.counted(everything), sums)
+
+
+class Steps(unittest.TestCase):
+    def test_every_step_is_in_everything_or_in_what_is_long(self):
+        script = (ROOT / "scripts" / "test").read_text()
+        listed = lambda name: re.search(rf"^{name}=\((.*)\)$", script, re.M)[1].split()
+        everything, long = listed("all_steps"), listed("more_steps")
+        self.assertEqual(sorted(everything + long), sorted(re.findall(r"(?m)^step_([a-z-]+)\(\)", script)))
+        self.assertLessEqual(set(listed("quick_steps")), set(everything))
+        self.assertIn('--long) set -- "${more_steps[@]}"', script)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 //
 // What polkadot-js knows of our pallets: the same metadata from which Apps makes its pages.
 
-export const PALLETS = ['studies', 'clientHashchain', 'consortium', 'accountability', 'finality'];
+export const PALLETS = ['admission', 'studies', 'clientHashchain', 'consortium', 'accountability', 'finality'];
 
 /** The doc comment of a metadata item as one paragraph. */
 export const docs = (meta) =>

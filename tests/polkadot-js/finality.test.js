@@ -14,7 +14,7 @@ import { hex, verifyEd25519 } from './hashchain.js';
 import { startNode } from './node.js';
 
 describe('proofs of finality', () => {
-  let node, api, device;
+  let node, api, device, run, brought;
   const rpc = (method, ...params) => api._rpcCore.provider.send(method, params);
 
   before(async () => {
@@ -22,7 +22,8 @@ describe('proofs of finality', () => {
     api = await connect(node.endpoint);
     const roles = accounts();
     ({ device } = await enrol(api, roles.authenticationServer));
-    await submit(api.tx.clientHashchain.submit(device.run(device.id, [night(400)])), roles.relay);
+    run = device.run(device.id, [night(400)]);
+    brought = await submit(api.tx.clientHashchain.submit(run), roles.relay);
   });
 
   after(async () => {
@@ -78,9 +79,20 @@ describe('proofs of finality', () => {
     assert.equal(justification.commit.targetHash.toHex(), answer.blockHash);
   });
 
+  const here = (path) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+  const { rpc: methods, types, errors } = JSON.parse(here('docs/protocol/hashchain-rpc.json'));
+
+  test('the definitions have every method and every code of the node, and no others', async () => {
+    const answer = await rpc('rpc_methods');
+    const ours = answer.methods.filter((name) => name.startsWith('hashchain_'));
+    const defined = Object.keys(methods.hashchain).map((name) => `hashchain_${name}`);
+    assert.deepEqual(defined.sort(), ours.sort());
+    const source = ['prove_head', 'runs'].map((name) => here(`node/src/rpc/${name}.rs`)).join('');
+    const codes = [...source.matchAll(/=> 9_(1\d\d),/g)].map(([, digits]) => `9${digits}`);
+    assert.deepEqual(Object.keys(errors).sort(), [...new Set(codes)].sort());
+  });
+
   test('with the definitions of our methods, the library knows them by name and reads their answers', async () => {
-    const file = new URL('../../docs/protocol/hashchain-rpc.json', import.meta.url);
-    const { rpc: methods, types, errors } = JSON.parse(readFileSync(file));
     const provider = new WsProvider(node.endpoint);
     const knowing = await ApiPromise.create({ provider, rpc: methods, types, noInitWarn: true, throwOnConnect: true });
     try {
@@ -95,6 +107,14 @@ describe('proofs of finality', () => {
       for (const name of ['first', 'blockNumber', 'blockHash', 'header']) {
         assert.deepEqual(block.toJSON()[name], answer[name], name);
       }
+      const at = brought.status.asFinalized;
+      const runs = await knowing.rpc.hashchain.runs(device.id, at);
+      const told = await rpc('hashchain_runs', device.id, at.toHex());
+      assert.equal(told.length, 1);
+      assert.deepEqual(Object.keys(told[0]).sort(), Object.keys(types.HashchainBroughtRun).sort());
+      assert.deepEqual(runs.map((each) => each.toJSON()), told);
+      assert.equal(runs[0].submitter.toString(), accounts().relay.address);
+      assert.ok(runs[0].run.toHex().includes(run.entries[0].tag.slice(2)), 'the run has the tag');
       const unknown = knowing.rpc.hashchain.proveHead(4_000_000);
       await assert.rejects(unknown, ({ code }) => errors[code] === 'there is no such device');
     } finally {

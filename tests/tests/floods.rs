@@ -6,42 +6,17 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use codec::{Compact, Encode};
 use hashchain::{DataDigest, DeviceId, LinkHash, Run, RunEntry, Tag};
 use mhealth_chain_client::{calls, Call, PoolAnswer, PoolRefusal, Submitter};
 use mhealth_runtime::limits::MaxProposalWeight;
-use mhealth_runtime::{RuntimeCall, VERSION};
+use mhealth_runtime::RuntimeCall;
 use mhealth_testing::node::Launch;
 use mhealth_testing::phone;
-use sp_keyring::Sr25519Keyring::{self, Alice, Dave};
-use support::{Setting, STUDY};
+use sp_keyring::Sr25519Keyring::{Alice, Dave};
+use support::{signed, Setting, STUDY};
 
 /// Blocks within which a transaction of another role is included, and one more that was being made when it came.
 const SOON: u64 = 3 + 1;
-
-/// The bytes of an immortal transaction.
-fn signed(setting: &Setting, who: Sr25519Keyring, nonce: u32, call: &RuntimeCall) -> Vec<u8> {
-    let genesis = setting.chain.genesis_hash();
-    let immortal = 0u8;
-    let no_metadata_hash = 0u8;
-    let extension = (immortal, Compact(nonce), no_metadata_hash).encode();
-    let call = call.encode();
-    let beside = (
-        VERSION.spec_version,
-        VERSION.transaction_version,
-        genesis.0,
-        genesis.0,
-        None::<[u8; 32]>,
-    );
-    let payload = [call.clone(), extension.clone(), beside.encode()].concat();
-    let signature = match payload.len() > 256 {
-        true => who.sign(&sp_io::hashing::blake2_256(&payload)),
-        false => who.sign(&payload),
-    };
-    let (signed_4, address, sr25519) = (0x84u8, 0u8, 1u8);
-    let begin = (signed_4, address, who.to_account_id(), sr25519, signature);
-    [begin.encode(), extension, call].concat().encode()
-}
 
 /// A motion that does not exist is closed: this fails at once, and declares the weight that its sender likes.
 fn close(weight: u64) -> RuntimeCall {

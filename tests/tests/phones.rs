@@ -123,6 +123,12 @@ impl Said {
             && figure("finalised") == entries
             && figure("refused") == Some(0)
     }
+
+    /// Whether a phone found something wrong with what a relay did.
+    fn warns_of(&self, relay: &str) -> bool {
+        let mut lines = self.all.lines();
+        lines.any(|line| line.contains("WARN") && line.contains(relay))
+    }
 }
 
 async fn phones_move_on(fault: Fault) {
@@ -140,6 +146,11 @@ async fn phones_move_on(fault: Fault) {
         assert!(first.is_complete(), "{fault:?}, {copies}: {}", first.all);
         let more = site.simulate(&state, 5, copies, &relays);
         assert!(more.is_complete(), "{fault:?}, {copies}: {}", more.all);
+        // It was met: phones say why they turned to others.
+        let is_met = [&first, &more]
+            .iter()
+            .any(|said| said.warns_of(&doubtful_url));
+        assert!(is_met, "{fault:?}, {copies}: {}{}", first.all, more.all);
         let taken = doubtful.taken();
         let checked = site.device(&["check", &format!("--copies={copies}")], &state);
         assert!(checked.success, "{fault:?}, {copies}: {}", checked.all);

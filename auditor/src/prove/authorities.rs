@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use futures::{StreamExt, TryStreamExt};
 use mhealth_chain_client::{ChainClient, H256};
 use mhealth_evidence::{
-    checkpoint_keys, forces_authorities, next_authorities, Checkpoint, CheckpointAuthorities,
-    Handover, AUTHORITIES_KEY,
+    checkpoint_keys, forces_authorities, next_authorities, Anchor, Checkpoint,
+    CheckpointAuthorities, Handover, AUTHORITIES_KEY,
 };
 
 use super::{decoded, header, unfit, AT_ONCE};
@@ -23,38 +23,54 @@ pub(super) async fn lead(
     block: H256,
     checkpoint: Option<Checkpoint>,
 ) -> Result<(Start, Vec<Handover>), AuditError> {
-    if checkpoint.is_none() {
-        if let Some(led) = from_the_first(client, number, block).await? {
-            return Ok(led);
+    let genesis = client.genesis_hash();
+    let Some(checkpoint) = checkpoint else {
+        if let Some(listed) = listed(client, number, block, None).await? {
+            let first = Start::Genesis(listed.first.iter().collect());
+            return Ok((first, listed.handovers));
         }
-    }
-    let from = checkpoint.map_or(0, |checkpoint| checkpoint.number);
-    Ok((
-        start(client, checkpoint).await?,
-        handovers(client, from, number).await?,
-    ))
+        let keys = [AUTHORITIES_KEY.to_vec()];
+        let first = Start::Genesis(read_proof(client, &keys, genesis).await?);
+        return Ok((first, by_headers(client, 0, number).await?));
+    };
+    let authorities = authorities_at(client, checkpoint).await?;
+    let anchor = Anchor::at_checkpoint(genesis.0, checkpoint, &authorities);
+    let anchor = anchor.map_err(|refusal| unfit(&refusal.to_string()))?;
+    let handovers = match listed(client, number, block, Some(anchor.set().id())).await? {
+        Some(listed) => listed.handovers,
+        None => by_headers(client, checkpoint.number, number).await?,
+    };
+    Ok((Start::Checkpoint(authorities), handovers))
 }
 
-/// As the node knows it, which keeps a list of the sets, and the first authorities even where it has dropped the first state. None
-/// if it cannot lead so far: reading the headers tells why.
-async fn from_the_first(
+/// What a node lists of its sets of authorities.
+struct Listed {
+    /// Nodes of the first block's state that lead to the first authorities, in order and each once; none if a set was named.
+    first: BTreeSet<Vec<u8>>,
+    handovers: Vec<Handover>,
+}
+
+/// The handovers from the set of this number on, or from the first one, to the block of this number and hash. The node knows its sets,
+/// and the first authorities even where it has dropped the first state. None if it cannot lead so far: reading the headers tells why.
+async fn listed(
     client: &ChainClient,
     number: u32,
     block: H256,
-) -> Result<Option<(Start, Vec<Handover>)>, AuditError> {
-    let (mut first, mut handovers) = (None, Handovers::default());
+    from: Option<u64>,
+) -> Result<Option<Listed>, AuditError> {
+    let (mut first, mut handovers) = (BTreeSet::new(), Handovers::default());
+    let mut known = from;
     loop {
-        let set = first.as_ref().map(|_| handovers.len() as u64);
-        let changes = match client.authority_changes(block, set).await {
+        let changes = match client.authority_changes(block, known).await {
             Ok(changes) => changes,
             Err(error) if error.is_unreachable() => return Err(error.into()),
             Err(_) => return Ok(None),
         };
-        if first.is_none() {
+        if known.is_none() {
             let Some((_, nodes)) = changes.first else {
                 return Ok(None);
             };
-            first = Some(nodes.into_iter().collect::<BTreeSet<_>>());
+            first.extend(nodes);
         }
         let more = !changes.handovers.is_empty();
         for (header, justification) in changes.handovers {
@@ -68,21 +84,20 @@ async fn from_the_first(
             false if more => {}
             false => return Ok(None),
         }
+        let led = from.unwrap_or(0).saturating_add(handovers.len() as u64);
+        known = Some(led);
     }
     // Of blocks after this one the node may know, too.
     let mut handovers = handovers.all;
     handovers.retain(|handover| handover.header.number < number);
-    let nodes = first.unwrap_or_default();
-    Ok(Some((Start::Genesis(nodes.iter().collect()), handovers)))
+    Ok(Some(Listed { first, handovers }))
 }
 
-/// The authorities to begin with, as the state of the checkpoint or of the first block names them.
-async fn start(client: &ChainClient, checkpoint: Option<Checkpoint>) -> Result<Start, AuditError> {
-    let Some(checkpoint) = checkpoint else {
-        let keys = [AUTHORITIES_KEY.to_vec()];
-        let proof = read_proof(client, &keys, client.genesis_hash()).await?;
-        return Ok(Start::Genesis(proof));
-    };
+/// The authorities after a checkpoint, as its state names them.
+async fn authorities_at(
+    client: &ChainClient,
+    checkpoint: Checkpoint,
+) -> Result<CheckpointAuthorities, AuditError> {
     let block = client.block_hash(u64::from(checkpoint.number)).await?;
     let block = block
         .filter(|block| block.0 == checkpoint.hash)
@@ -91,16 +106,17 @@ async fn start(client: &ChainClient, checkpoint: Option<Checkpoint>) -> Result<S
                 "the node's chain lacks the checkpoint {checkpoint}"
             ))
         })?;
-    Ok(Start::Checkpoint(CheckpointAuthorities {
+    Ok(CheckpointAuthorities {
         header: header(client, block).await?,
         nodes: read_proof(client, &checkpoint_keys(), block).await?,
-    }))
+    })
 }
 
 /// The blocks between these two that named other authorities, each with its justification.
 ///
-/// This reads every header: two requests a block, in time linear in their number.
-async fn handovers(
+/// This reads every header: two requests a block, in time linear in their number. It is for nodes that cannot list them, and to tell
+/// which block changed the authorities by force.
+async fn by_headers(
     client: &ChainClient,
     after: u32,
     before: u32,

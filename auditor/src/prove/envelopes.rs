@@ -86,7 +86,9 @@ impl Envelopes {
         let next = self.kept.checked_add(1);
         let number = next.and_then(NonZeroU32::new);
         let (Some(number), Ok(length)) = (number, u32::try_from(envelope.len())) else {
-            return Err(unfit("the exports hold more envelopes than a file has places"));
+            return Err(unfit(
+                "the exports hold more envelopes than a file has places",
+            ));
         };
         self.scratch.add_envelope(number.get(), envelope)?;
         *place = Some(Place { number, length });

@@ -103,7 +103,10 @@ async fn a_copy_that_is_made_under_load_is_put_in_place_and_every_phone_goes_on(
     };
     let launch = launch.env("MHEALTH_DATABASE", &restored);
     let said = run(&launch, "restore", &copy).unwrap();
-    assert!(said.contains("restored ") && said.contains("issue new ones"), "{said}");
+    assert!(
+        said.contains("restored ") && said.contains("issue new ones"),
+        "{said}"
+    );
     let doctor = launch.clone().env("MHEALTH_NODE_URL", node.url());
     let doctor = doctor.env("MHEALTH_STUDY", "0").run(&["doctor"]).unwrap();
     assert!(doctor.contains(" bad=0"), "{doctor}");

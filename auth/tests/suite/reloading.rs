@@ -76,6 +76,7 @@ async fn grants_relays_and_second_approvals_are_read_anew() {
     // What cannot be read changes nothing.
     std::fs::write(&config, "colour = 'red'\n").unwrap();
     auth.hang_up().unwrap();
-    auth.wait_for_log("the options cannot be read anew").unwrap();
+    auth.wait_for_log("the options cannot be read anew")
+        .unwrap();
     assert_eq!(read_log().await, 403);
 }

@@ -4,6 +4,7 @@
 
 use hashchain::testing::Phone;
 use hashchain::{DataDigest, DeviceId, LinkHash, RunEntry, Tag, MAX_RUN_LENGTH};
+use pallet_client_hashchain::run_checks::GROUP;
 use pallet_client_hashchain::MAX_BATCH_LENGTH;
 use rand::rngs::StdRng;
 use rand::Rng;
@@ -27,7 +28,7 @@ pub(super) struct Shape {
 pub(super) type Maker = fn(&mut Stage) -> Shape;
 
 /// The shapes with names.
-pub(super) const SHAPES: [(&str, Maker); 15] = [
+pub(super) const SHAPES: [(&str, Maker); 18] = [
     ("512 runs, each head on a page of its own", spread),
     (
         "512 signed runs, each head on a page of its own",
@@ -48,7 +49,13 @@ pub(super) const SHAPES: [(&str, Maker); 15] = [
     ("512 signed rivals, each suspends its device", forks),
     ("512 signed rivals of suspended devices", forks_again),
     ("1,024 signatures, the last one wrong", one_wrong),
+    (
+        "1,024 signatures, one wrong in each group",
+        one_wrong_in_each,
+    ),
     ("512 odd signatures", odd),
+    ("a run in each of 256 studies", scattered),
+    ("1,024 gaps of another study's devices", foreign),
 ];
 
 fn measured(runs: impl IntoIterator<Item = hashchain::Run>) -> Shape {
@@ -218,6 +225,31 @@ fn one_wrong(stage: &mut Stage) -> Shape {
         signature[40] ^= 1;
     }
     measured(runs)
+}
+
+/// Every one of them is checked by itself, too.
+fn one_wrong_in_each(stage: &mut Stage) -> Shape {
+    let mut phones = stage.take(true, LONGEST, true);
+    let mut runs: Vec<_> = phones.iter_mut().map(|phone| phone.run(1)).collect();
+    for group in runs.chunks_mut(GROUP) {
+        if let Some(signature) = group.first_mut().and_then(|run| run.signature.as_mut()) {
+            signature[40] ^= 1;
+        }
+    }
+    measured(runs)
+}
+
+/// What each of many studies has counted is read and written.
+fn scattered(stage: &mut Stage) -> Shape {
+    let phones = stage.scattered.iter_mut().filter_map(Vec::pop);
+    measured(phones.map(|mut phone| unsigned(phone.run(1))))
+}
+
+/// The account might be one of the devices.
+fn foreign(stage: &mut Stage) -> Shape {
+    let gap = |phone: &Phone| unsigned(phone.resumed_at(phone.head(), 9).run(1));
+    let gaps: Vec<_> = stage.foreign.iter().map(gap).collect();
+    measured(gaps.into_iter().cycle().take(LONGEST))
 }
 
 fn odd(stage: &mut Stage) -> Shape {

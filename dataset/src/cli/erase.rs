@@ -33,6 +33,10 @@ pub(super) struct Erase {
     /// that was forgotten may be named later.
     #[arg(long, value_name = "NUMBER")]
     device: Vec<DeviceId>,
+    /// The participant's phones seal to nobody, as the chain has to say: there is no key to destroy, and relays erase what anybody could
+    /// read. Name each of them with --device; whose they are, only you know. Needed the first time.
+    #[arg(long, requires_all = ["node", "device"])]
+    plain: bool,
     /// A device that was named and is another's, as the chain has to say, too: it is withdrawn, and the others get a new order.
     #[arg(long, value_name = "NUMBER", requires = "node")]
     wrong_device: Vec<DeviceId>,
@@ -149,7 +153,10 @@ async fn carry_out(arguments: &Erase, relays: &[NamedExport], order: &ErasureOrd
 fn orders(arguments: &Erase, runtime: &Runtime) -> Result<(String, Vec<ErasureOrder>), DataError> {
     let _lock = Lock::alone(&arguments.keys)?;
     let mut folder = KeyFolder::open(&arguments.keys)?;
-    let participant = folder.person(&arguments.participant)?;
+    let participant = match folder.person(&arguments.participant) {
+        Err(DataError::NoSuchParticipant(named)) if arguments.plain => named,
+        found => found?,
+    };
     let mut destroyed = folder.destroyed();
     let is_destroyed = destroyed.any(|record| record.participant == participant);
     drop(destroyed);
@@ -166,7 +173,10 @@ fn orders(arguments: &Erase, runtime: &Runtime) -> Result<(String, Vec<ErasureOr
     if let Some(file) = &arguments.account_file {
         sponsor(file)?;
     }
-    let key = folder.public_key(&participant)?;
+    let key = match folder.public_key(&participant) {
+        Err(DataError::NoSuchParticipant(_)) if arguments.plain => None,
+        known => known?.filter(|_| !arguments.plain),
+    };
     let chain = match runtime.block_on(on_chain(arguments, &folder)) {
         // The key is gone, and relays go on.
         Err(error) if is_destroyed && arguments.wrong_device.is_empty() => {
@@ -179,10 +189,10 @@ fn orders(arguments: &Erase, runtime: &Runtime) -> Result<(String, Vec<ErasureOr
     if let Some(chain) = &chain {
         devices
             .iter()
-            .try_for_each(|device| chain.check(*device, &key))?;
-        devices.extend(chain.of(&key));
+            .try_for_each(|device| chain.check(*device, key.as_ref()))?;
+        devices.extend(key.iter().flat_map(|key| chain.of(key)));
         for device in &arguments.wrong_device {
-            if chain.check(*device, &key).is_ok() {
+            if chain.check(*device, key.as_ref()).is_ok() {
                 let why = format!("device {device} is {participant}'s, as the chain has it");
                 return Err(DataError::Usage(why));
             }
@@ -190,18 +200,24 @@ fn orders(arguments: &Erase, runtime: &Runtime) -> Result<(String, Vec<ErasureOr
             println!("Device {device} is withdrawn. Give auditors the new erasures.ndjson.");
         }
     }
-    let record = folder.destroy(&Destruction {
+    let destruction = Destruction {
         participant: participant.clone(),
         devices,
         no_device: false,
         record,
         at: now_text(),
-    })?;
+    };
+    let record = match key {
+        Some(_) => folder.destroy(&destruction)?,
+        // Refuses who has a key.
+        None => folder.erase_plain(&destruction)?,
+    };
     for copy in &record.copies {
         println!("A copy has the key still: {copy}. Destroy it, and make a new one.");
     }
     match &chain {
         Some(chain) => tell_wrong(chain, &record),
+        None if record.key.is_none() => {}
         None => println!(
             "Nobody looked whether the chain has more devices of this participant than {}: --node does.",
             list(&record.devices)
@@ -227,7 +243,7 @@ fn list(devices: &[DeviceId]) -> String {
 /// Says which devices are on record for the erasure and another's: while they are, no relay takes their order.
 fn tell_wrong(chain: &Devices, record: &DestroyedKey) {
     for device in &record.devices {
-        if let Err(error) = chain.check(*device, &record.key) {
+        if let Err(error) = chain.check(*device, record.key.as_ref()) {
             println!(
                 "Device {device}: open: it is on record for this erasure, and {error} ({}). Withdraw it with --wrong-device {device}.",
                 error.code()

@@ -91,7 +91,7 @@ pub(super) struct VerifyDataset {
     /// The holder's public key, from a source that you trust. `mhealth-data keys list` shows it to the holder.
     #[arg(long, value_name = "KEY")]
     holder: Key,
-    /// The audit's JSON report, to make sure that the dataset was made from it.
+    /// The audit's JSON report, from the auditor: every row has to say what it says, and no entry that it calls valid may be left out.
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
 }
@@ -229,6 +229,7 @@ pub(super) fn verify_dataset(arguments: VerifyDataset) -> Result<(), DataError> 
         holder: arguments.holder,
         audit: arguments.audit,
     };
+    let is_audited = trusted.audit.is_some();
     let verified = verify(&arguments.dataset, &trusted)?;
     let manifest = &verified.manifest;
     println!("This is proved, if the hashes and keys given are the right ones:");
@@ -240,13 +241,44 @@ pub(super) fn verify_dataset(arguments: VerifyDataset) -> Result<(), DataError> 
     for (file, rows) in &verified.rows {
         println!("- {file}: each of {rows} rows names an entry that the chain has in that place, or says that it has not.");
     }
-    println!("This is not proved: that the values are those of the digests (only the holder of the keys can open what was sealed), and");
-    println!(
-        "what the audit says of each entry, of its block and of who brought it (the dataset is from the audit {}).",
-        manifest.audit.sha256
-    );
+    if is_audited {
+        println!("- Each row says of its entry what the audit says: verdict, block, who brought it, and the bounds of its time.");
+    }
+    match &verified.key_destroyed {
+        Some(devices) if devices.is_empty() => {
+            println!("- No entry that the audit calls valid is left out.");
+        }
+        Some(devices) => println!(
+            "- No entry that the audit calls valid is left out but those of {} devices ({}), of which the holder says that their \
+             participants' keys are destroyed.",
+            devices.len(),
+            some_of(devices)
+        ),
+        None => {}
+    }
+    println!("This is not proved: that the values are those of the digests (only the holder of the keys can open what was sealed);");
+    match (is_audited, &verified.key_destroyed) {
+        (true, Some(_)) => println!("and that the audit is right: its auditor answers for that."),
+        (true, None) => println!(
+            "that no entry is left out (no file of this dataset has every row); and that the audit is right: its auditor answers for that."
+        ),
+        (false, _) => println!(
+            "and what the audit says of each entry, of its block and of who brought it, and that none is left out: say --audit, with the \
+             report {}, from the auditor.",
+            manifest.audit.sha256
+        ),
+    }
     println!("verified=true {}", figures(manifest));
     Ok(())
+}
+
+/// The numbers of these devices, or of the first of them.
+fn some_of(devices: &[DeviceId]) -> String {
+    const MOST: usize = 20;
+    let numbers = devices.iter().take(MOST).map(DeviceId::to_string);
+    let more = (devices.len() > MOST).then(|| "…".to_owned());
+    let named: Vec<String> = numbers.chain(more).collect();
+    named.join(", ")
 }
 
 /// How far it is, on standard error, where somebody looks at it.

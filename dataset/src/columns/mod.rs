@@ -155,6 +155,11 @@ pub(crate) fn rfc3339_of(seconds: u64) -> String {
     rfc3339(i64::try_from(seconds).unwrap_or_default())
 }
 
+/// What stands in a row for an instant.
+pub(crate) fn instant_text(seconds: Option<u64>) -> String {
+    values::instant(seconds).to_text()
+}
+
 /// A day as ISO 8601 has it.
 pub(crate) fn iso(day: Date) -> String {
     let (month, year) = (u8::from(day.month()), day.year());

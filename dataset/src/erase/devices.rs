@@ -39,8 +39,9 @@ impl Devices {
         own.map(|found| found.device).collect()
     }
 
-    /// Fails unless a device is of the study, and seals to the participant with this key: any other is in nobody's power to erase.
-    pub fn check(&self, device: DeviceId, key: &Key) -> Result<(), DataError> {
+    /// Fails unless a device is of the study, and seals to the participant with this key, or to nobody where there is none: any other is
+    /// in nobody's power to erase.
+    pub fn check(&self, device: DeviceId, key: Option<&Key>) -> Result<(), DataError> {
         let mut all = self.all.iter();
         let found = all
             .find(|found| found.device == device)
@@ -54,7 +55,7 @@ impl Devices {
                 why: format!("device {device} is not of study {}", self.study),
             });
         }
-        match found.participant.0 == participant_digest::<Native>(Some(&key.0)) {
+        match found.participant.0 == participant_digest::<Native>(key.map(|key| &key.0)) {
             true => Ok(()),
             false => Err(DataError::DeviceOfAnother(device)),
         }
@@ -103,7 +104,7 @@ mod tests {
                 device(5, 2, Some(&own)),
             ],
         };
-        devices.check(DeviceId(0), &own).unwrap();
+        devices.check(DeviceId(0), Some(&own)).unwrap();
         assert_eq!(devices.of(&own), [DeviceId(0), DeviceId(5)]);
         for (number, code) in [
             (1, "device_of_another"),
@@ -111,8 +112,14 @@ mod tests {
             (3, "wrong_study"),
             (4, "unknown_device"),
         ] {
-            let refused = devices.check(DeviceId(number), &own).unwrap_err();
+            let refused = devices.check(DeviceId(number), Some(&own)).unwrap_err();
             assert_eq!(refused.code(), code, "{number}");
+        }
+        // What seals to nobody.
+        devices.check(DeviceId(2), None).unwrap();
+        for number in [0, 1, 5] {
+            let refused = devices.check(DeviceId(number), None).unwrap_err();
+            assert_eq!(refused.code(), "device_of_another", "{number}");
         }
     }
 }

@@ -10,7 +10,7 @@ use mhealth_api::Key;
 use mhealth_auditor::audit::Erasure;
 use serde::{Deserialize, Serialize};
 
-use super::{files, KeyFolder};
+use super::{check_pseudonym, files, KeyFolder};
 use crate::error::DataError;
 
 /// What is known when a key is destroyed.
@@ -28,15 +28,17 @@ pub struct Destruction {
     pub at: String,
 }
 
-/// The record of a destroyed key: a line of `destroyed.ndjson`. One more for devices that were named later.
+/// The record of a destroyed key, or of an erased participant who had none: a line of `destroyed.ndjson`. One more for devices that were
+/// named later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DestroyedKey {
     /// Whose key it was.
     pub participant: String,
-    /// Its public half.
-    pub key: Key,
-    /// The devices that sealed to it.
+    /// Its public half. Nothing of a participant whose phones sealed to nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+    /// The devices that sealed to it, or to nobody.
     pub devices: Vec<DeviceId>,
     /// When it was destroyed.
     pub destroyed_at: String,
@@ -55,14 +57,7 @@ impl KeyFolder {
     /// another's, as exports found out, destroys nothing: no relay would carry out the order.
     pub fn destroy(&mut self, destruction: &Destruction) -> Result<DestroyedKey, DataError> {
         let participant = &destruction.participant;
-        let mut named = destruction.devices.iter();
-        let is_anothers = |device: DeviceId| {
-            let owner = self.owner(device);
-            owner.is_some_and(|owner| owner != participant.as_str())
-        };
-        if let Some(device) = named.find(|device| is_anothers(**device)) {
-            return Err(DataError::DeviceOfAnother(*device));
-        }
+        self.check_named(destruction)?;
         let file = self.key_file(participant);
         if let Some(record) = self.destroyed.get(participant).cloned() {
             if file.exists() {
@@ -92,7 +87,7 @@ impl KeyFolder {
         }
         let record = DestroyedKey {
             participant: participant.clone(),
-            key,
+            key: Some(key),
             devices,
             destroyed_at: destruction.at.clone(),
             record: destruction.record.clone(),
@@ -103,6 +98,59 @@ impl KeyFolder {
         files::shred(&file)?;
         self.participants.remove(participant);
         Ok(record)
+    }
+
+    /// Puts on record that a participant is erased whose phones seal to nobody. There is no key to destroy: what relays erase is all that
+    /// can be done. Whose such a device is, nobody has but the caller.
+    pub fn erase_plain(&mut self, erasure: &Destruction) -> Result<DestroyedKey, DataError> {
+        let participant = &erasure.participant;
+        self.check_named(erasure)?;
+        let before = self.destroyed.get(participant).cloned();
+        let has_key = before.as_ref().is_some_and(|record| record.key.is_some());
+        if has_key || self.participants.contains_key(participant) {
+            let why = format!(
+                "{participant} has a key, or had one; for a phone of theirs that seals to nobody, take a name of its own"
+            );
+            return Err(DataError::Usage(why));
+        }
+        if let Some(record) = before {
+            return self.name_more(record, erasure);
+        }
+        check_pseudonym(participant)?;
+        if let Some(other) = self.names().alike(participant) {
+            return Err(DataError::LooksAlike {
+                name: participant.clone(),
+                other: other.to_owned(),
+            });
+        }
+        let devices = BTreeSet::from_iter(erasure.devices.iter().copied());
+        if devices.is_empty() {
+            return Err(DataError::UnknownDevices(participant.clone()));
+        }
+        let record = DestroyedKey {
+            participant: participant.clone(),
+            key: None,
+            devices: devices.into_iter().collect(),
+            destroyed_at: erasure.at.clone(),
+            record: erasure.record.clone(),
+            copies: Vec::new(),
+            withdrawn: Vec::new(),
+        };
+        self.write_record(&record)?;
+        Ok(record)
+    }
+
+    /// Fails if a device that is named is another's, as exports found out.
+    fn check_named(&self, destruction: &Destruction) -> Result<(), DataError> {
+        let mut named = destruction.devices.iter();
+        let is_anothers = |device: DeviceId| {
+            let owner = self.owner(device);
+            owner.is_some_and(|owner| owner != destruction.participant)
+        };
+        match named.find(|device| is_anothers(**device)) {
+            Some(device) => Err(DataError::DeviceOfAnother(*device)),
+            None => Ok(()),
+        }
     }
 
     /// Takes a participant's destroyed key out of the files of others.
@@ -218,8 +266,10 @@ impl KeyFolder {
 
     /// Takes a line of `destroyed.ndjson`. A second one of a participant names devices that the first forgot, or named wrongly.
     pub(super) fn take_record(&mut self, record: DestroyedKey) {
-        let owner = self.gone.entry(record.key);
-        owner.or_insert_with(|| record.participant.clone());
+        if let Some(key) = record.key {
+            let owner = self.gone.entry(key);
+            owner.or_insert_with(|| record.participant.clone());
+        }
         match self.destroyed.entry(record.participant.clone()) {
             Entry::Vacant(place) => {
                 place.insert(record);

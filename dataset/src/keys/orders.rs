@@ -70,7 +70,9 @@ impl KeyFolder {
         let mut order = ErasureOrder {
             chain: self.whose.chain,
             study: self.whose.study,
-            participant: Hash(participant_digest::<Native>(Some(&destroyed.key.0))),
+            participant: Hash(participant_digest::<Native>(
+                destroyed.key.as_ref().map(|key| &key.0),
+            )),
             devices: devices.to_vec(),
             erased_at: u64::try_from(moment.unix_timestamp()).unwrap_or_default(),
             record: ErasureOrder::record_of(&destroyed.record),

@@ -31,15 +31,16 @@ impl KeyFolder {
         if let Some((participant, _)) = held.find(|(_, key)| is(&key.0)) {
             return Ok(participant.to_owned());
         }
-        let gone = self.destroyed().find(|record| is(&record.key.0));
+        let mut destroyed = self.destroyed();
+        let gone = destroyed.find(|record| record.key.is_some_and(|key| is(&key.0)));
         gone.map(|record| record.participant.clone())
             .ok_or_else(nobody)
     }
 
-    /// The public half of a participant's key, also of one that is destroyed.
-    pub fn public_key(&self, participant: &str) -> Result<Key, DataError> {
+    /// The public half of a participant's key, also of one that is destroyed. Nothing of who is erased and had none.
+    pub fn public_key(&self, participant: &str) -> Result<Option<Key>, DataError> {
         let held = self.participants.get(participant);
-        let held = held.map(|key| Key(key.sealing_key().0));
+        let held = held.map(|key| Some(Key(key.sealing_key().0)));
         let gone = || self.destroyed.get(participant).map(|record| record.key);
         let key = held.or_else(gone);
         key.ok_or_else(|| DataError::NoSuchParticipant(participant.to_owned()))

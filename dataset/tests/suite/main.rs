@@ -2,6 +2,7 @@
 
 //! Datasets, made of studies that are made by hand.
 
+mod audited;
 mod bad_input;
 mod exports;
 mod later;

@@ -11,6 +11,7 @@ use mhealth_dataset::manifest::{Manifest, MANIFEST, SIGNATURE};
 use mhealth_dataset::{verify, DataError};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::support::nights::study;
@@ -161,6 +162,41 @@ fn a_row_that_the_chain_does_not_have_is_named_in_every_format() {
             }
         }
     }
+    sign_again(&world, manifest, &holder);
+    verify(&world.path("out"), &world.trusted()).unwrap();
+}
+
+/// The same of the two files that are no text of rows: another study's table, with as many rows, and a payload of another entry.
+#[test]
+fn a_table_in_columns_and_a_payload_that_the_chain_does_not_have_are_named() {
+    let (world, manifest) = made();
+    // Its participants have other keys, so what is sealed to them has other links.
+    let (other, _) = made();
+    let holder = world.keys.holder().unwrap();
+    let path = world.path("out/nights.parquet");
+    let genuine = fs::read(&path).unwrap();
+    fs::copy(other.path("out/nights.parquet"), &path).unwrap();
+    sign_again(&world, manifest.clone(), &holder);
+    let refused = verify(&world.path("out"), &world.trusted()).unwrap_err();
+    assert!(
+        matches!(&refused, DataError::RowNotRegistered { file, row: 1, .. } if file == "nights.parquet"),
+        "{refused}"
+    );
+    fs::write(&path, genuine).unwrap();
+
+    let path = world.path("out/other.ndjson");
+    let genuine = fs::read_to_string(&path).unwrap();
+    let first: Value = serde_json::from_str(genuine.lines().next().unwrap()).unwrap();
+    let another = world.made(0)[0].run.entries[0].digest.to_string();
+    let real = first["digest"].as_str().unwrap();
+    fs::write(&path, genuine.replace(real, &another)).unwrap();
+    sign_again(&world, manifest.clone(), &holder);
+    let refused = verify(&world.path("out"), &world.trusted()).unwrap_err();
+    assert!(
+        matches!(&refused, DataError::RowNotRegistered { file, row: 1, .. } if file == "other.ndjson"),
+        "{refused}"
+    );
+    fs::write(&path, genuine).unwrap();
     sign_again(&world, manifest, &holder);
     verify(&world.path("out"), &world.trusted()).unwrap();
 }

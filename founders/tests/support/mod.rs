@@ -59,10 +59,17 @@ impl Person {
 
     /// What a command gives, which must succeed.
     pub fn does(&self, command: &str, more: &[&str]) -> Value {
+        self.says(command, more).0
+    }
+
+    /// What a command that must succeed gives, and what it says meanwhile.
+    pub fn says(&self, command: &str, more: &[&str]) -> (Value, String) {
         let output = self.run(command, more);
         let (stdout, stderr) = texts(&output);
         assert!(output.status.success(), "{command} {more:?}: {stderr}");
-        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{command}: {error}: {stdout}"))
+        let result = serde_json::from_str(&stdout);
+        let result = result.unwrap_or_else(|error| panic!("{command}: {error}: {stdout}"));
+        (result, stderr)
     }
 
     /// The code of the error and the exit code of a command, which must fail and say so twice.

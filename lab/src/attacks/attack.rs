@@ -66,7 +66,7 @@ pub(crate) enum Attack {
     LagsBehind,
     /// It goes to another relay with a phone's credentials, word for word, and with data of its own.
     ReplaysTokens,
-    /// It shows an auditor another relay's receipts with other data.
+    /// It shows an auditor another relay's receipts with other data, signed by its account or by nobody.
     CopiesReceipts,
     /// It alters what it shows, and not what it keeps.
     AltersExport,
@@ -118,6 +118,8 @@ pub(crate) enum Attack {
     MemberFloods,
     /// Two phones flood it with all that they are allowed.
     PhonesFlood,
+    /// A relay floods it with runs from far behind, for which the chain has to walk back through the journal.
+    Walks,
     /// A phone writes more entries than the consortium has granted to each.
     DevicesShare,
     /// A phone and its authentication server agree on another key for the participant's data.
@@ -160,7 +162,7 @@ pub(crate) enum Must {
 }
 
 impl Attack {
-    pub(crate) const ALL: [Attack; 65] = [
+    pub(crate) const ALL: [Attack; 66] = [
         Attack::Alter,
         Attack::Reorder,
         Attack::LeaveOut,
@@ -213,6 +215,7 @@ impl Attack {
         Attack::ServerFloods,
         Attack::MemberFloods,
         Attack::PhonesFlood,
+        Attack::Walks,
         Attack::DevicesShare,
         Attack::PhoneAndServer,
         Attack::ReadsOtherStudy,
@@ -268,6 +271,7 @@ impl Attack {
                 | Attack::ServerFloods
                 | Attack::MemberFloods
                 | Attack::PhonesFlood
+                | Attack::Walks
                 | Attack::DevicesShare
                 | Attack::CrowdAtRelay
                 | Attack::CrowdWithToken
@@ -334,6 +338,7 @@ impl Attack {
             | Attack::ServerFloods
             | Attack::MemberFloods
             | Attack::PhonesFlood
+            | Attack::Walks
             | Attack::DevicesShare
             | Attack::ReadsOtherStudy
             | Attack::WrongCheckpoint

@@ -34,9 +34,9 @@ use mhealth_testing::{output, process};
 use play::Played;
 use table::Measured;
 
-/// Plays the attacks of the paper's Figures 4, 5 and 6, and what else each party can do with all of its rights, against real
-/// servers and a real chain, in each topology and policy, with honest phones beside them. What came of each is judged by what was
-/// done, not by what the auditor says of itself.
+/// Plays the attacks of the paper's Figures 4, 5 and 6 in each topology and policy, and what else each party can do with all of its
+/// rights where phones chain, against real servers and a real chain, with honest phones beside them. What came of each is judged by
+/// what was done, not by what the auditor says of itself.
 ///
 /// Prevented: it had no effect: no illegal entry stands on the chain, nothing is lost, no phone stands still. Detected: it had, and
 /// the auditor's verdict on it is not valid. Unseen: it had, and nobody says so; where phones do not chain, that means that it looks

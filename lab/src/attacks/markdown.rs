@@ -8,28 +8,44 @@ use crate::attack::{Attack, Column, Must};
 use crate::play::Played;
 use crate::table::{cell, waited, Counts, Measured};
 
-/// Both tables: the paper's attacks with some beside them, and each party with its rights.
+/// The tables: the paper's attacks with some beside them, each party with its rights, and rows with a stage of their own, which say
+/// nothing of a policy.
 pub(crate) fn tables(measured: &Measured) -> String {
-    let (papers, parties): (Vec<Attack>, Vec<Attack>) = Attack::ALL
-        .into_iter()
-        .partition(|attack| !attack.is_of_a_party());
+    let of = |wanted: fn(&Attack) -> bool| -> Vec<Attack> {
+        let all = Attack::ALL.into_iter();
+        all.filter(wanted).collect()
+    };
+    let papers = of(|attack| !attack.is_of_a_party());
+    let parties = of(|attack| attack.is_of_a_party() && !attack.is_apart());
+    let apart = of(|attack| attack.is_apart());
     let mut text = String::new();
-    table(&mut text, measured, &papers);
-    text.push('\n');
-    table(&mut text, measured, &parties);
+    table(&mut text, measured, &papers, Column::title);
+    table(&mut text, measured, &parties, Column::title);
+    table(&mut text, measured, &apart, |_| "on a stage of its own");
     text
 }
 
-fn table(text: &mut String, measured: &Measured, attacks: &[Attack]) {
-    let unchained = attacks
-        .iter()
-        .any(|attack| attack.applies(Column::OneOffice));
-    let columns: Vec<&Played> = measured
-        .played
-        .iter()
-        .filter(|played| unchained || played.column.chained())
-        .collect();
-    let titles = columns.iter().map(|played| played.column.title());
+fn table(
+    text: &mut String,
+    measured: &Measured,
+    attacks: &[Attack],
+    title: fn(Column) -> &'static str,
+) {
+    let played = measured.played.iter();
+    let applies = |played: &&Played| attacks.iter().any(|attack| attack.applies(played.column));
+    let columns: Vec<&Played> = played.filter(applies).collect();
+    let tried = |attack: &&Attack| {
+        columns
+            .iter()
+            .any(|played| cell(played, **attack).attempts > 0)
+    };
+    if !attacks.iter().any(|attack| tried(&attack)) {
+        return;
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    let titles = columns.iter().map(|played| title(played.column));
     let titles: Vec<&str> = titles.collect();
     line(
         text,
@@ -39,11 +55,6 @@ fn table(text: &mut String, measured: &Measured, attacks: &[Attack]) {
         ),
     );
     line(text, &vec!["---"; columns.len() + 4].join(" | "));
-    let tried = |attack: &&Attack| {
-        columns
-            .iter()
-            .any(|played| cell(played, **attack).attempts > 0)
-    };
     for attack in attacks.iter().filter(tried) {
         let cells: Vec<String> = columns.iter().map(|played| said(played, *attack)).collect();
         let mut named = Counts::default();

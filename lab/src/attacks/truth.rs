@@ -48,6 +48,8 @@ pub(crate) enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Culprit {
     Relay(Key),
+    /// Whoever made this export, for which no account answers.
+    Export(String),
     AuthenticationKeyHolder,
     SigningKeyHolder,
     SecretHolder,
@@ -61,6 +63,9 @@ impl Culprit {
     pub(crate) fn is(&self, party: &Party) -> bool {
         match self {
             Culprit::Relay(account) => party.party == "relay" && party.account == Some(*account),
+            Culprit::Export(name) => {
+                party.party == "relay_store" && party.name.as_ref() == Some(name)
+            }
             Culprit::AuthenticationKeyHolder => party.party == "authentication_key_holder",
             Culprit::SigningKeyHolder => party.party == "signing_key_holder",
             Culprit::SecretHolder => party.party == "secret_holder",

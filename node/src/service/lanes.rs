@@ -21,7 +21,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use mhealth_runtime::{opaque::Block, Hash};
+use mhealth_runtime::{
+    limits::{AUTHOR_LOST, AUTHOR_SHARE},
+    opaque::Block,
+    Hash,
+};
 use sc_transaction_pool_api::{
     ImportNotificationStream, InPoolTransaction, PoolStatus, ReadyTransactions, TransactionFor,
     TransactionPool, TransactionSource, TransactionStatusStreamFor, TxHash, TxInvalidityReportMap,
@@ -30,18 +34,10 @@ use sc_transaction_pool_api::{
 use super::FullPool;
 
 /// How many lanes there are. The lane of a transaction is in the upper half of its priority.
-const LANES: usize = 4;
+const LANES: usize = AUTHOR_LOST.len();
 
 /// The proposer waits for the pool for this part of its time at most, and says so.
 const PART_FOR_THE_POOL: u32 = 8;
-
-/// The part of its time that an author loses in a lane before it leaves that lane, last lane first. The last one has nobody behind
-/// it: where so much is lost, the block is full.
-const LOST: [u32; LANES] = [20, 10, 10, 10];
-
-/// The hundredths of its time that an author uses in a lane before it leaves that lane, last lane first: as many as the lane may take of
-/// a block's weight. The last one has what is left, until the author's time is over.
-const SHARE: [u32; LANES] = [1_000, 15, 25, 20];
 
 /// What waits for a block.
 type Waiting<T> = Box<dyn ReadyTransactions<Item = Arc<T>> + Send>;
@@ -170,8 +166,8 @@ impl<T: InPoolTransaction> Lanes<T> {
 
     /// Whether the author still looks at this lane.
     fn is_open(&self, lane: usize) -> bool {
-        self.lost[lane] <= self.time / LOST[lane]
-            && self.used[lane] <= self.time * SHARE[lane] / 100
+        self.lost[lane] <= self.time / AUTHOR_LOST[lane]
+            && self.used[lane] <= self.time * AUTHOR_SHARE[lane] / 100
     }
 }
 
@@ -348,7 +344,7 @@ mod tests {
                 let lane = *next.priority() >> 32;
                 seen.push(lane);
                 if lane == slow {
-                    sleep(SHORT * SHARE[lane as usize] / 100 + LONG);
+                    sleep(SHORT * AUTHOR_SHARE[lane as usize] / 100 + LONG);
                 }
             }
             assert_eq!(seen, [slow, RELAY, RELAY]);
@@ -360,7 +356,7 @@ mod tests {
     #[test]
     fn the_last_lane_is_left_when_the_block_is_full_and_not_for_one_that_does_not_fit() {
         let (mut lanes, _) = author(&[RELAY; 3], SHORT);
-        let lost = SHORT / LOST[0] + LONG;
+        let lost = SHORT / AUTHOR_LOST[0] + LONG;
         assert_eq!(seen(&mut lanes, RELAY, lost).len(), 1);
         let (mut lanes, _) = author(&[RELAY; 2], SHORT * 10);
         assert_eq!(seen(&mut lanes, RELAY, LONG).len(), 2);

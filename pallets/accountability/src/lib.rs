@@ -191,17 +191,21 @@ pub mod pallet {
         NotAHeader,
         /// The two headers are the same or of different slots, which every validator may seal; look for two of one slot.
         NoTwoBlocks,
-        /// One of the two is not sealed by the validator whose slot it was, so it proves nothing.
+        /// One of the two is not sealed by the validator whose slot it was, so it proves nothing; read both headers whole, with
+        /// their seals, from the node that has the blocks.
         BadSeal,
-        /// It was in a session that the chain has forgotten; report sooner.
+        /// It was in a session that the chain has forgotten, so nobody can report it any more; keep the headers or votes as
+        /// evidence, and report the next one sooner.
         SessionForgotten,
         /// It is recorded already that this validator did such a thing in that session; read `accountability.offences`.
         AlreadyRecorded,
-        /// The set of voters does not exist, or was replaced so long ago that the chain has forgotten it.
+        /// The set of voters does not exist, or was replaced so long ago that the chain has forgotten it; look the sets up in
+        /// `grandpa.setIdSession`.
         UnknownSet,
-        /// The key did not vote in that set, so its votes meant nothing.
+        /// The key did not vote in that set, so its votes meant nothing; name the set in whose time both votes were given.
         NotAVoter,
-        /// The two votes are the same, or one of them is not signed by the voter for this round, so they prove nothing.
+        /// The two votes are the same, or one of them is not signed by the voter for this round, so they prove nothing; look
+        /// for two different votes of one round and one set.
         NoTwoVotes,
     }
 

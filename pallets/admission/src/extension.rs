@@ -126,7 +126,7 @@ impl<T: Config> Admit<T> {
             .unique_saturated_into();
         // How long those before it are is not known here. Whoever sends the longest first has eight times these bytes waiting at most.
         let bytes = length.saturating_mul(before.saturating_add(1));
-        if before >= T::Rules::waiting(who, lane) || bytes > T::Rules::waiting_bytes(lane) {
+        if before >= T::Rules::waiting(who, lane) || bytes > limits.waiting_bytes {
             return Err(InvalidTransaction::Custom(TOO_MANY_WAITING));
         }
         let now = frame_system::Pallet::<T>::block_number();

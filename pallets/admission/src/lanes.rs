@@ -41,8 +41,8 @@ impl Lane {
     pub const ALL: [Self; Self::COUNT] = [Self::Relay, Self::Device, Self::Study, Self::Consortium];
 }
 
-/// What a lane may take, and what an account may have refused in it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a lane may take, and what an account may have refused and waiting in it.
+#[derive(Clone, Copy, PartialEq, Eq, Encode, Decode, TypeInfo, Debug)]
 pub struct Limits {
     /// The share of a block's weight that the lane may fill, by what its transactions declare.
     pub weight: Perbill,
@@ -57,6 +57,23 @@ pub struct Limits {
     /// Whether all bytes are owed, those that wait among them, not only those of refused work. For senders that have a share and no
     /// more.
     pub all_owed: bool,
+    /// How many bytes of an account may wait, when the last of its transactions is of this lane and all are as long as that one.
+    pub waiting_bytes: u32,
+}
+
+/// How many transactions of an account may wait in a node's pool, by what the last of them is.
+#[derive(Clone, Copy, PartialEq, Eq, Encode, Decode, TypeInfo, Debug)]
+pub struct Places {
+    /// Runs that a relay brings.
+    pub of_a_relay: u32,
+    /// Runs that a device brings for itself.
+    pub of_a_device: u32,
+    /// What a relay sends in the lane of studies, behind its runs.
+    pub behind_runs: u32,
+    /// What an authentication server sends in the lane of studies.
+    pub of_a_server: u32,
+    /// What anybody else sends in the lanes of studies and of the consortium.
+    pub of_others: u32,
 }
 
 /// What a lane has taken of a block.

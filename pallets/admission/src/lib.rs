@@ -34,7 +34,7 @@
 //! 4. What a caller declares is bounded: a transaction that no block could hold is refused at once.
 //! 5. Runs of entries stand at the top of an extrinsic: see [`Pallet::take_top_level`].
 //! 6. No account fills the pool of a node, neither its places nor its bytes: see [`Rules::waiting`] and
-//!    [`Rules::waiting_bytes`].
+//!    [`Limits::waiting_bytes`].
 //!
 //! ## What it does not bound
 //!
@@ -48,7 +48,7 @@ mod lanes;
 mod turns;
 
 pub use extension::Admit;
-pub use lanes::{Lane, LaneUse, Limits};
+pub use lanes::{Lane, LaneUse, Limits, Places};
 pub use pallet::*;
 pub use turns::{Outcome, Use};
 
@@ -73,11 +73,11 @@ pub trait Rules<AccountId, Call> {
     /// What a lane may take.
     fn limits(lane: Lane) -> Limits;
 
-    /// How many transactions of the account may wait, when the last of them is of this lane.
-    fn waiting(who: &AccountId, lane: Lane) -> u32;
+    /// How many transactions of an account may wait, by what it is.
+    fn places() -> Places;
 
-    /// How many bytes of an account may wait, when the last of its transactions is of this lane and all are as long as that one.
-    fn waiting_bytes(lane: Lane) -> u32;
+    /// How many transactions of the account may wait, when the last of them is of this lane: one of [`Self::places`].
+    fn waiting(who: &AccountId, lane: Lane) -> u32;
 
     /// Whether the call itself brings runs of entries.
     fn brings_runs(call: &Call) -> bool;
@@ -106,6 +106,48 @@ pub mod pallet {
         /// Most bytes of a transaction. Not more than the memory of the node that makes a block can hold several times.
         #[pallet::constant]
         type MaxLength: Get<u32>;
+    }
+
+    #[pallet::extra_constants]
+    impl<T: Config> Pallet<T> {
+        /// What decisions of the consortium and the work of validators may take, which go first: a share of a block's weight and of
+        /// its bytes, the longest transaction, the debt that an account may have and what a block forgives of it, in bytes, whether
+        /// an account owes all of its bytes or only those of failed calls, and how many of its bytes may wait.
+        #[pallet::constant_name(ConsortiumLane)]
+        fn consortium_lane() -> Limits {
+            T::Rules::limits(Lane::Consortium)
+        }
+
+        /// The same of what a study's sponsor and servers do, which goes second.
+        #[pallet::constant_name(StudyLane)]
+        fn study_lane() -> Limits {
+            T::Rules::limits(Lane::Study)
+        }
+
+        /// The same of the runs that devices bring for themselves, which go third. A device owes all of its bytes: they are its share.
+        #[pallet::constant_name(DeviceLane)]
+        fn device_lane() -> Limits {
+            T::Rules::limits(Lane::Device)
+        }
+
+        /// The same of the runs that relays bring, which go last and have what the others leave.
+        #[pallet::constant_name(RelayLane)]
+        fn relay_lane() -> Limits {
+            T::Rules::limits(Lane::Relay)
+        }
+
+        /// How many transactions of an account may wait in a node's pool, by what the last of them is: runs of a relay, runs of a device,
+        /// a relay's office behind its runs, an authentication server's office, anything else.
+        #[pallet::constant_name(Places)]
+        fn places() -> Places {
+            T::Rules::places()
+        }
+
+        /// By how much a refused run counts more than one that is registered, when it is decided whose turn it is.
+        #[pallet::constant_name(RefusedRunFactor)]
+        fn refused_run_factor() -> u64 {
+            crate::turns::REFUSED
+        }
     }
 
     /// What an account has had of a lane of late. Absent: nothing yet. An account that never had a role has none.

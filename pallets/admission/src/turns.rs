@@ -9,7 +9,7 @@ use sp_runtime::{traits::AtLeast32BitUnsigned, transaction_validity::Transaction
 use crate::{Lane, Limits};
 
 /// By how much a refused run counts more than one that is registered.
-const REFUSED: u64 = 8;
+pub(crate) const REFUSED: u64 = 8;
 
 /// What an account has had of a lane.
 #[derive(

@@ -22,7 +22,7 @@ pub(crate) const COPIES: u64 = 8;
 
 /// How many entries an account may be behind, and still bring them again for nothing: those of seven minutes at 10,000 a second. What
 /// it did not bring before is not saved up.
-const BEHIND: u64 = 4 * 1024 * 1024;
+pub(crate) const BEHIND: u64 = 4 * 1024 * 1024;
 
 /// Entries that were registered before.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

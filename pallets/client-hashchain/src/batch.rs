@@ -9,12 +9,13 @@ use crate::{
     again::{self, Known},
     compare::{compare, Divergence, Relation},
     conflicts,
+    own::OwnDevice,
     pages::WorkingPages,
     run_checks::{run_checks, GROUP, LINK, SIGNED},
     size::{bytes_of, share_of, Done},
     walk::Walk,
-    BatchSize, Brought, Config, DeviceByKey, DeviceHead, DeviceId, DeviceStatus, EntryIndex, Error,
-    Event, FirstIndexOfBlock, Gate, JournalEntry, Pallet, RefusalReason, Run, RunView, Runs,
+    BatchSize, Brought, Config, DeviceHead, DeviceId, DeviceStatus, EntryIndex, Error, Event,
+    FirstIndexOfBlock, Gate, JournalEntry, Pallet, RefusalReason, Run, RunView, Runs,
     SuspensionReason,
 };
 use alloc::{collections::BTreeMap, vec, vec::Vec};
@@ -74,6 +75,7 @@ fn shut(rules: Rules, status: DeviceStatus) -> Option<RefusalReason> {
 /// The runs of one call while they are being processed.
 pub(crate) struct Batch<T: Config> {
     submitter: AccountId32,
+    own: OwnDevice,
     pages: WorkingPages<T>,
     rules: BTreeMap<StudyId, Option<Rules>>,
     walk: Walk<T>,
@@ -89,6 +91,7 @@ impl<T: Config> Batch<T> {
     pub(crate) fn new(submitter: AccountId32) -> Self {
         Self {
             submitter,
+            own: OwnDevice::default(),
             pages: WorkingPages::new(FirstIndexOfBlock::<T>::get()),
             rules: BTreeMap::new(),
             walk: Walk::new(),
@@ -178,7 +181,7 @@ impl<T: Config> Batch<T> {
         let head = self.head(run.device).ok_or(RefusalReason::UnknownDevice)?;
         let rules = self
             .rules(head.study)
-            .filter(|rules| rules.is_relay || self.submits_for_itself(run.device))
+            .filter(|rules| rules.is_relay || self.own.is::<T>(&self.submitter, run.device))
             .ok_or(RefusalReason::NotARelayOfThisStudy)?;
 
         let shut = shut(rules, head.status);
@@ -351,10 +354,6 @@ impl<T: Config> Batch<T> {
         )
     }
 
-    fn submits_for_itself(&self, device: DeviceId) -> bool {
-        DeviceByKey::<T>::get(AsRef::<[u8; 32]>::as_ref(&self.submitter)) == Some(device)
-    }
-
     fn rules(&mut self, study: StudyId) -> Option<Rules> {
         let submitter = &self.submitter;
         *self.rules.entry(study).or_insert_with(|| {
@@ -413,6 +412,7 @@ impl<T: Config> Batch<T> {
     fn weight(&self, size: BatchSize) -> PostDispatchInfo {
         let done = Done {
             pages: self.pages.touched(),
+            studies: self.rules.len() as u32,
             steps: self.walk.steps(),
             forks: self.forks,
             single_checks: self.single_checks,

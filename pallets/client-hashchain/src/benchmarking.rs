@@ -23,10 +23,15 @@ const COMMITMENT: H256 = H256([8; 32]);
 const AUDITOR_KEY: [u8; 32] = [7; 32];
 const PARTICIPANT: H256 = H256([6; 32]);
 const RELAY: AccountId32 = AccountId32::new([3; 32]);
+const OTHER_RELAY: AccountId32 = AccountId32::new([4; 32]);
 
 fn set_up_study<T: Config>(policy: StudyPolicy) {
+    insert_study::<T>(STUDY, policy);
+}
+
+fn insert_study<T: Config>(number: StudyId, policy: StudyPolicy) {
     pallet_studies::Studies::<T>::insert(
-        STUDY,
+        number,
         Study {
             sponsor: SPONSOR,
             policy,
@@ -36,8 +41,10 @@ fn set_up_study<T: Config>(policy: StudyPolicy) {
             former_auditor_keys: Default::default(),
         },
     );
-    pallet_studies::AuthenticationServers::<T>::insert(STUDY, SERVER, ());
-    pallet_studies::Relays::<T>::insert(STUDY, RELAY, ());
+    pallet_studies::AuthenticationServers::<T>::insert(number, SERVER, ());
+    for relay in [RELAY, OTHER_RELAY] {
+        pallet_studies::Relays::<T>::insert(number, relay, ());
+    }
 }
 
 fn escrow<T: Config>() -> BoundedVec<u8, T::MaxEscrowLength> {
@@ -148,6 +155,27 @@ fn spread_devices<T: Config>(count: u32, key: impl Fn(u32) -> [u8; 32]) -> Vec<(
             (device, head.hash)
         })
         .collect()
+}
+
+/// One device of each of so many studies, with neighbouring numbers. The pages are written directly here, too.
+fn devices_of_studies<T: Config>(count: u32) -> Vec<(DeviceId, H256)> {
+    let hash = H256([5; 32]);
+    let heads: Vec<_> = (0..count)
+        .map(|study| {
+            insert_study::<T>(study, StudyPolicy::HashchainOnly);
+            DeviceHead {
+                length: 0,
+                latest: 0,
+                hash,
+                study,
+                status: DeviceStatus::Active,
+            }
+        })
+        .collect();
+    for (number, page) in (0u32..).zip(heads.chunks(HEADS_PER_PAGE as usize)) {
+        HeadPages::<T>::insert(number, HeadPage::truncate_from(page.to_vec()));
+    }
+    (0..count).map(|device| (device, hash)).collect()
 }
 
 /// A page full of the same.
@@ -268,6 +296,32 @@ mod benchmarks {
         }
 
         assert_eq!(JournalLength::<T>::get(), u64::from(1 + f));
+    }
+
+    /// Runs of devices of `s` studies beyond the first. Each begins with what another relay has brought and goes on with something new,
+    /// so that all is written that a study has counted.
+    #[benchmark]
+    fn further_studies(s: Linear<0, 63>) {
+        let devices = devices_of_studies::<T>(1 + s);
+        let runs = |entries| {
+            devices
+                .iter()
+                .map(|(device, head)| run_after(*device, 1, *head, entries, 0).0)
+                .collect::<Vec<_>>()
+        };
+        let first: Runs = runs(1).try_into().expect("within the bound; qed");
+        Pallet::<T>::do_submit_batch(OTHER_RELAY, first);
+        let again = runs(2).encode();
+
+        #[block]
+        {
+            submit_encoded::<T>(&again);
+        }
+
+        assert_eq!(JournalLength::<T>::get(), u64::from(2 * (1 + s)));
+        for study in 0..=s {
+            assert_eq!(EntriesBroughtAgain::<T>::get(study), 1);
+        }
     }
 
     /// Runs with so many further entries that they fill `p` pages of the journal.

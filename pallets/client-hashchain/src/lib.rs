@@ -67,6 +67,7 @@ mod hashing;
 mod journal;
 #[cfg(test)]
 mod mock;
+mod own;
 mod pages;
 mod queries;
 mod refusal;
@@ -207,6 +208,18 @@ pub mod pallet {
         #[pallet::constant_name(EntriesPerPage)]
         fn entries_per_page() -> u32 {
             ENTRIES_PER_PAGE
+        }
+
+        /// How many times as many entries as a study registers all of its relays together may bring again, for nothing.
+        #[pallet::constant_name(FreeCopies)]
+        fn free_copies() -> u64 {
+            crate::again::COPIES
+        }
+
+        /// How many entries behind the study a relay may be and still bring them again, for nothing.
+        #[pallet::constant_name(FreeReach)]
+        fn free_reach() -> u64 {
+            crate::again::BEHIND
         }
     }
 
@@ -463,10 +476,11 @@ pub mod pallet {
         PreviousIsNotHead,
         /// The run differs from what is registered at the same sequence. Submit it in a batch to keep the evidence.
         Fork,
-        /// The study asks for the device's signature over the last link of every run.
+        /// The study asks for the device's signature over the last link of every run. Bring the run with the
+        /// signature that the device made.
         SignatureMissing,
         /// The signature is not the device's over this run's last link. The run was altered on its way or comes from
-        /// another device.
+        /// another device. Bring it as the device signed it, under this device's number.
         BadSignature,
         /// The run ends too far before the head to be compared within this call. If it should be registered already,
         /// look its entries up instead; otherwise submit fewer old runs at a time.
@@ -477,11 +491,11 @@ pub mod pallet {
         /// The device has as many entries as one may have in its study (`studies.quotas`). Keep the entries; the
         /// consortium can grant more by `studies.setAllowance`.
         DeviceAllowanceUsed,
-        /// No study has this number.
+        /// No study has this number. Look it up in `studies.studies`, or check that this is the right chain.
         UnknownStudy,
         /// Only an authentication server of the study enrols devices. The sponsor can add one.
         NotAnAuthenticationServer,
-        /// Only the study's sponsor or one of its authentication servers may do this.
+        /// Only the study's sponsor or one of its authentication servers may do this. Sign with the account of one of them.
         NotTheStudysOffice,
         /// A device was enrolled with this key before. Every enrolment takes a new key pair.
         KeyInUse,
@@ -498,13 +512,15 @@ pub mod pallet {
         OtherAuditorEpoch,
         /// The predecessor must be a retired device of the same study. Retire it first, and wait until that holds.
         PredecessorNotRetired,
-        /// The predecessor has a successor already.
+        /// The predecessor has a successor already. Name that one, once it is retired, or enrol without a predecessor.
         PredecessorHasSuccessor,
-        /// The chain has given out all 2³² device numbers.
+        /// The chain has given out all 2³² device numbers. Go on with a study on another chain.
         TooManyDevices,
-        /// The device is not active, so it cannot be suspended.
+        /// The device is not active, so it cannot be suspended. A suspended or retired one registers nothing anyway, so
+        /// there is nothing left to do.
         NotActive,
-        /// The device is not suspended, so it cannot be resumed.
+        /// The device is not suspended, so it cannot be resumed. An active one needs nothing; for a retired one enrol a
+        /// successor.
         NotSuspended,
         /// The device's key signed two histories; nobody can say which the next entry would follow. Retire it and enrol
         /// a successor.

@@ -12,6 +12,8 @@ use frame_support::{traits::Get, weights::Weight};
 pub(crate) struct Done {
     /// Pages of heads that were touched.
     pub(crate) pages: Touched,
+    /// Studies of the devices.
+    pub(crate) studies: u32,
     /// Steps back through the journal.
     pub(crate) steps: u32,
     pub(crate) forks: u32,
@@ -86,8 +88,8 @@ impl BatchSize {
         self.signatures >= SIGNATURES_TOGETHER
     }
 
-    /// The most that the call can cost: every head on a page of its own, every run a fork, the whole budget walked,
-    /// every signature checked twice.
+    /// The most that the call can cost: every head on a page of its own, every run of another study and a fork, the whole budget
+    /// walked, every signature checked twice.
     pub(crate) fn declared<T: Config>(self) -> Weight {
         self.weight::<T>(Done {
             pages: Touched {
@@ -95,6 +97,7 @@ impl BatchSize {
                 first: self.runs,
                 first_keys: self.signatures,
             },
+            studies: self.runs.min(pallet_studies::NextStudyId::<T>::get()),
             steps: T::WalkBudget::get(),
             forks: self.runs,
             single_checks: self.signatures,
@@ -106,6 +109,7 @@ impl BatchSize {
         type Weights<T> = <T as Config>::WeightInfo;
         let pages = done.pages.all.min(self.runs);
         let further_runs = self.runs - pages;
+        let further_studies = done.studies.saturating_sub(1);
         let further_pages = self.further_entries.div_ceil(ENTRIES_PER_PAGE);
         let together = if self.checks_together() {
             self.signatures
@@ -119,6 +123,7 @@ impl BatchSize {
         };
         let mut weight = Weights::<T>::submit_batch(pages)
             .saturating_add(some(further_runs, Weights::<T>::further_runs))
+            .saturating_add(some(further_studies, Weights::<T>::further_studies))
             .saturating_add(some(further_pages, Weights::<T>::further_pages))
             .saturating_add(some(together, Weights::<T>::signatures_together))
             .saturating_add(some(done.single_checks, Weights::<T>::signatures))
@@ -134,8 +139,8 @@ impl BatchSize {
         let keys = u64::from(together) + u64::from(done.single_checks);
         let database = T::DbWeight::get();
         let bytes = first.saturating_mul(HeadPage::max_encoded_len() as u64);
-        // And what was brought of the study, by the account and again.
-        weight.saturating_accrue(database.reads_writes(2, 2));
+        // And how many studies there are, the device of the account, and what was brought again of the first study.
+        weight.saturating_accrue(database.reads_writes(2, 1));
         weight
             .saturating_sub(database.reads_writes(u64::from(pages) + keys, pages.into()))
             .saturating_add(database.reads_writes(first + first_keys, first))

@@ -16,5 +16,6 @@ mod retirement;
 mod run_checks;
 mod runs;
 mod status;
+mod studies;
 mod submit;
 mod walks;

@@ -16,6 +16,8 @@ pub trait WeightInfo {
     fn submit_batch(r: u32) -> Weight;
     /// `f` runs of one entry whose heads are on pages that other runs of the batch touch, too.
     fn further_runs(f: u32) -> Weight;
+    /// Runs of devices of `s` studies beyond the first, each of which brings again what another relay brought, and something new.
+    fn further_studies(s: u32) -> Weight;
     /// So many entries beyond the first of each run that they fill `p` pages of the journal.
     fn further_pages(p: u32) -> Weight;
     /// The check of `s` signatures, one by one, with keys on different pages.
@@ -50,6 +52,9 @@ impl WeightInfo for () {
     }
     fn further_runs(f: u32) -> Weight {
         Weight::from_parts(f.into(), 0)
+    }
+    fn further_studies(s: u32) -> Weight {
+        Weight::from_parts(s.into(), 0)
     }
     fn further_pages(p: u32) -> Weight {
         Weight::from_parts(p.into(), 0)

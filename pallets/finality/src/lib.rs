@@ -259,11 +259,13 @@ pub mod pallet {
         /// A session ends before the change would take effect, which would be lost with it; decide again after it.
         SessionEndsSoon,
         /// The proofs do not contradict each other: one block descends from the other, or the headers do not lead from the
-        /// higher block down to the number of the lower one.
+        /// higher block down to the number of the lower one; give all headers from the higher block down to the one after
+        /// the lower number.
         NoConflict,
-        /// This contradiction is on record already.
+        /// This contradiction is on record already, in `finality.conflicts`; there is nothing left to do.
         KnownConflict,
-        /// There is no place for another contradiction; those on record prove enough.
+        /// There is no place for another contradiction; those in `finality.conflicts` prove enough, so there is nothing
+        /// left to do.
         TooManyConflicts,
     }
 

@@ -76,7 +76,7 @@ pub mod weights;
 
 pub use pallet::*;
 pub use quota::{Allowance, Amounts, Quota};
-pub use rotation::{OnRotate, Rotation};
+pub use rotation::{OnRotate, Rotation, RotationsPart, ROTATIONS_READ};
 pub use types::{
     GenesisStudy, RoleCounts, ServerCount, Study, StudyId, StudyOf, StudyPolicy, StudyStatus,
     MAX_AUDITOR_KEYS,
@@ -350,7 +350,8 @@ pub mod pallet {
         WeakAuditorKey,
         /// The study's auditor has this key already, or had it before; have the auditor make a new X25519 key pair.
         AuditorKeyWasUsed,
-        /// The study's auditor key was changed as often as `maxAuditorKeys` allows, so the present one stays.
+        /// The study's auditor key was changed as often as `maxAuditorKeys` allows, so the present one stays;
+        /// for another, have the consortium create a new study.
         TooManyAuditorKeys,
         /// The study has enrolled as many devices as it may; the consortium can grant more by
         /// `studies.setAllowance`.
@@ -358,7 +359,8 @@ pub mod pallet {
         /// The study has had as many accounts of servers as it may, former ones and those that were
         /// changed among them; ask the consortium for a larger allowance.
         NoAdmissionLeft,
-        /// All numbers for studies are used up; no further study can be created on this chain.
+        /// All numbers for studies are used up; no further study can be created here, so begin one on
+        /// another chain.
         NoStudyIdLeft,
         /// The account holds no role in this study that it could give up; sign with the account of
         /// the sponsor, the authentication server or the relay.

@@ -13,6 +13,19 @@ use crate::{
     StudyId, Successors,
 };
 
+/// Most accounts that one answer of [`Pallet::rotations`] looks at.
+pub const ROTATIONS_READ: usize = 1_024;
+
+/// Accounts that were given up, each with the one that took its place, and the account after which the next part begins; none if this
+/// was the last.
+pub type RotationsPart<T> = (
+    Vec<(
+        <T as frame_system::Config>::AccountId,
+        <T as frame_system::Config>::AccountId,
+    )>,
+    Option<<T as frame_system::Config>::AccountId>,
+);
+
 /// What became of an account that changed in a study, or came in the place of one that did.
 #[derive(
     Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
@@ -129,12 +142,25 @@ impl<T: Config> Pallet<T> {
         present
     }
 
-    /// Every account of `study` that was given up, and the one that took its place then, in no particular order. They are no
-    /// more than the new accounts that the study was granted and, for each who holds a role, `MaxRotations`.
-    pub fn rotations(study: StudyId) -> Vec<(T::AccountId, T::AccountId)> {
-        Rotations::<T>::iter_prefix(study)
-            .filter_map(|(former, rotation)| Some((former, rotation.successor?)))
-            .collect()
+    /// The accounts of `study` that were given up, and those that took their place then, in no particular order, in parts: from the
+    /// first on, or after the account that the part before named to go on with. At most [`ROTATIONS_READ`] accounts and one more are
+    /// read, those that took another's place among them.
+    pub fn rotations(study: StudyId, after: Option<&T::AccountId>) -> RotationsPart<T> {
+        let mut accounts = match after {
+            Some(account) => {
+                let from = Rotations::<T>::hashed_key_for(study, account);
+                Rotations::<T>::iter_prefix_from(study, from)
+            }
+            None => Rotations::<T>::iter_prefix(study),
+        };
+        let (mut rotations, mut last) = (Vec::new(), None);
+        for (account, rotation) in accounts.by_ref().take(ROTATIONS_READ) {
+            if let Some(successor) = rotation.successor {
+                rotations.push((account.clone(), successor));
+            }
+            last = Some(account);
+        }
+        (rotations, accounts.next().and(last))
     }
 
     /// Passes if `account` may get a role in `study`: it was not given up there, so that what it did before is not mistaken

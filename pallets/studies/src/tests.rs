@@ -15,6 +15,7 @@ mod reopen_study;
 mod replace_sponsor;
 mod roles;
 mod rotate;
+mod rotations;
 mod set_auditor_key;
 
 use frame_support::assert_ok;

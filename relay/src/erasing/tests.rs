@@ -16,12 +16,24 @@ const RULE: Retention = Retention {
     days: 10,
 };
 
+/// The hour at which the bytes of what was too old leave the files. In second 1,000,000 it is 13:46.
+const HOUR_OF_BYTES: u8 = 15;
+
 /// Erases from a database whose clock is its own, too.
 fn erasing(scratch: &Scratch, chain: &FakeChain, holders: &[HolderKey]) -> Erasing {
     let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
     let (store, clock) = (scratch.store.clone(), scratch.clock.clone());
     let ledger = Arc::new(chain.clone());
-    Erasing::new(store, ledger, metrics, clock, holders, &[RULE]).unwrap()
+    Erasing::new(
+        store,
+        ledger,
+        metrics,
+        clock,
+        holders,
+        &[RULE],
+        HOUR_OF_BYTES,
+    )
+    .unwrap()
 }
 
 #[test]
@@ -184,6 +196,33 @@ async fn whoever_holds_a_studys_keys_is_obeyed_and_who_did_before() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bytes_of_what_was_too_old_leave_postgresql_at_their_hour() {
+    let server = Postgres::start().expect("PostgreSQL is installed, as by scripts/setup");
+    let url = server.new_database().unwrap();
+    let scratch = Scratch::at(url, tempfile::tempdir().unwrap()).await;
+    let (scratch, chain, device) = registered_on(scratch).await;
+    let erasing = erasing(&scratch, &chain, &[]);
+    let mut rounds = Rounds::default();
+    let left = async || {
+        let pool = scratch.store.database().pool();
+        let (later,): (i64,) = sqlx::query_as("SELECT later FROM scrubbing")
+            .fetch_one(pool)
+            .await
+            .unwrap();
+        later
+    };
+    scratch.clock.advance(20 * 86_400);
+    chain.set_time(1_000_000 + 20 * 86_400);
+    for (hour, expected) in [(13, 1), (14, 1), (15, 0)] {
+        erasing.pass(&mut rounds).await;
+        assert_eq!(scratch.store.erased(&[device]).await.unwrap().kept, 0);
+        assert_eq!(left().await, expected, "{hour}");
+        assert!(scratch.store.is_scrubbed().await.unwrap());
+        scratch.clock.advance(3_600);
+    }
+}
+
 #[tokio::test]
 async fn a_study_has_one_rule_of_retention() {
     let (scratch, chain) = (Scratch::new().await, FakeChain::new());
@@ -191,7 +230,7 @@ async fn a_study_has_one_rule_of_retention() {
         let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
         let ledger = Arc::new(chain.clone());
         let (store, clock) = (scratch.store.clone(), scratch.clock.clone());
-        Erasing::new(store, ledger, metrics, clock, &[], rules).map(drop)
+        Erasing::new(store, ledger, metrics, clock, &[], rules, 0).map(drop)
     };
     let other = Retention {
         study: StudyId(1),

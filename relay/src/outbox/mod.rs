@@ -51,8 +51,8 @@ use crate::store::{Store, StoreError};
 /// Most runs of a batch, as on chain.
 pub const MAX_BATCH_RUNS: u32 = 1_024;
 
-/// How the outbox behaves.
-#[derive(Clone, Copy, Debug)]
+/// How the outbox behaves. What a relay does that is told nothing stands in its default alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxOptions {
     /// Most entries of one batch.
     pub max_batch_entries: u32,
@@ -61,7 +61,7 @@ pub struct OutboxOptions {
     /// How long a batch may wait to be filled.
     pub gather: Duration,
     /// Most transactions that are on their way at a time.
-    pub in_flight: usize,
+    pub in_flight: u16,
     /// After how long a transaction that is in no block is handed to the node again.
     pub resend_after: Duration,
     /// How long the lease lasts without being renewed.
@@ -76,7 +76,7 @@ impl Default for OutboxOptions {
             max_batch_entries: 4_096,
             max_batch_runs: MAX_BATCH_RUNS,
             gather: Duration::from_millis(250),
-            in_flight: 32,
+            in_flight: 64,
             resend_after: Duration::from_secs(6),
             lease: Duration::from_secs(6),
             former: None,

@@ -17,7 +17,7 @@ impl Leader<'_> {
         if self.is_ahead || self.winds_up {
             return Ok(());
         }
-        while self.flights.len() < self.outbox.options.in_flight {
+        while self.flights.len() < usize::from(self.outbox.options.in_flight) {
             let Some(runs) = self.next_runs().await? else {
                 return Ok(());
             };

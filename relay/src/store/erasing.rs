@@ -30,6 +30,15 @@ pub struct Erased {
     pub on_their_way: u64,
 }
 
+/// When the bytes of emptied runs are to leave the files.
+#[derive(Clone, Copy)]
+enum Leave {
+    /// As soon as possible.
+    Now,
+    /// When the hour has come for what was too old.
+    Later,
+}
+
 /// Id, device, entries and bytes of a run whose envelopes go.
 type Found = (i64, i64, i64, i64);
 
@@ -65,7 +74,7 @@ impl Store {
             .await?;
         }
         // Also of devices of which nothing is kept: what grew too old may still be in the files.
-        want_scrub(&mut transaction, new).await?;
+        want_scrub(&mut transaction, Leave::Now, new).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -100,7 +109,7 @@ impl Store {
                 return Ok(erased);
             };
             after = last;
-            erased += self.empty(found, "kept = 1", true).await?;
+            erased += self.empty(found, "kept = 1", Leave::Now).await?;
         }
     }
 
@@ -118,15 +127,23 @@ impl Store {
             let Some((_, found)) = group(&found) else {
                 return Ok(erased);
             };
-            // PostgreSQL would write the whole table anew every day, and let everybody wait for that.
-            let scrub = !self.database.is_postgres();
-            erased += self.empty(found, &settled(), scrub).await?;
+            // PostgreSQL writes the whole table anew for that, and lets everybody wait.
+            let leave = match self.database.is_postgres() {
+                true => Leave::Later,
+                false => Leave::Now,
+            };
+            erased += self.empty(found, &settled(), leave).await?;
         }
     }
 
-    /// Empties those of the runs that are as they were found, in one transaction, and has the files scrubbed if so wanted. They
-    /// were looked for without the lock, so uploads wait for what is written alone. How many envelopes that were.
-    async fn empty(&self, found: &[Found], as_found: &str, scrub: bool) -> Result<u64, StoreError> {
+    /// Empties those of the runs that are as they were found, in one transaction, and writes down when their bytes are to leave the
+    /// files. They were looked for without the lock, so uploads wait for what is written alone. How many envelopes that were.
+    async fn empty(
+        &self,
+        found: &[Found],
+        as_found: &str,
+        leave: Leave,
+    ) -> Result<u64, StoreError> {
         let mut transaction = self.database.begin().await?;
         lock(&mut transaction, 0).await?;
         let ids: Vec<i64> = found.iter().map(|(id, ..)| *id).collect();
@@ -166,17 +183,26 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         }
-        want_scrub(&mut transaction, scrub.into()).await?;
+        want_scrub(&mut transaction, leave, 1).await?;
         transaction.commit().await?;
         Ok(envelopes)
     }
 
+    /// The hour has come for the bytes of what was too old to leave the database's files: [`scrub`](Self::scrub) sees to it. Whether
+    /// there are any that have not.
+    pub async fn scrub_the_old(&self) -> Result<bool, StoreError> {
+        let brought =
+            "UPDATE scrubbing SET wanted = wanted + 1 WHERE id = 1 AND later > 0 AND wanted = done";
+        let brought = sqlx::query(brought).execute(self.database.pool()).await?;
+        Ok(brought.rows_affected() > 0)
+    }
+
     /// Makes the bytes of everything that was ordered to be erased leave the database's files, if they have not. What was too
-    /// old leaves them, too; on PostgreSQL only then, or when something new is written over it. False if that has to be
+    /// old leaves them, too; on PostgreSQL only then, or [when its hour has come](Self::scrub_the_old). False if that has to be
     /// tried again.
     pub async fn scrub(&self) -> Result<bool, StoreError> {
-        let (wanted, done): (i64, i64) =
-            sqlx::query_as("SELECT wanted, done FROM scrubbing WHERE id = 1")
+        let (wanted, done, later): (i64, i64, i64) =
+            sqlx::query_as("SELECT wanted, done, later FROM scrubbing WHERE id = 1")
                 .fetch_one(self.database.pool())
                 .await?;
         if wanted == done {
@@ -185,19 +211,23 @@ impl Store {
         if !self.database.scrub("payloads").await? {
             return Ok(false);
         }
-        sqlx::query("UPDATE scrubbing SET done = $1 WHERE id = 1 AND done < $1")
-            .bind(wanted)
-            .execute(self.database.pool())
-            .await?;
+        // What grew too old meanwhile waits for its hour.
+        sqlx::query(
+            "UPDATE scrubbing SET done = $1, later = CASE WHEN later > $2 THEN later - $2 ELSE 0 END WHERE id = 1 AND done < $1",
+        )
+        .bind(wanted)
+        .bind(later)
+        .execute(self.database.pool())
+        .await?;
         Ok(true)
     }
 
-    /// Lets new envelopes take the room of those that were too old. Nobody waits for that.
+    /// Lets new envelopes take the room of those that were too old, whose bytes leave the files later. Nobody waits for that.
     pub async fn give_room(&self) -> Result<(), StoreError> {
         self.database.give_room("payloads").await
     }
 
-    /// Whether the bytes of everything that was erased have left the database's files.
+    /// Whether the bytes of everything that was ordered to be erased have left the database's files.
     pub async fn is_scrubbed(&self) -> Result<bool, StoreError> {
         let (open,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM scrubbing WHERE done < wanted")
             .fetch_one(self.database.pool())
@@ -257,8 +287,16 @@ fn group(found: &[Found]) -> Option<(i64, &[Found])> {
 }
 
 /// So many times more the files have to be scrubbed.
-async fn want_scrub(transaction: &mut WriteTransaction, times: i64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE scrubbing SET wanted = wanted + $1 WHERE id = 1")
+async fn want_scrub(
+    transaction: &mut WriteTransaction,
+    leave: Leave,
+    times: i64,
+) -> Result<(), StoreError> {
+    let sql = match leave {
+        Leave::Now => "UPDATE scrubbing SET wanted = wanted + $1 WHERE id = 1",
+        Leave::Later => "UPDATE scrubbing SET later = later + $1 WHERE id = 1",
+    };
+    sqlx::query(sql)
         .bind(times)
         .execute(&mut **transaction)
         .await?;

@@ -131,6 +131,7 @@ on_both! {
     an_erasure_that_was_interrupted_is_carried_out_by_whoever_comes_next = erasing::interrupted;
     what_is_older_than_its_studys_rule_is_erased_once_it_is_registered = erasing::retention;
     an_order_reaches_the_bytes_of_what_was_too_old_before = erasing::old_bytes_leave;
+    the_bytes_of_what_was_too_old_leave_the_files_when_their_hour_has_come = erasing::hour_of_bytes;
     looking_for_what_is_too_old_waits_for_nobody_who_stores = erasing::looking;
 }
 

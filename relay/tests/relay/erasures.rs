@@ -2,9 +2,12 @@
 
 //! Orders of the holder of the participants' keys, and what is left of a device after one.
 
+use std::time::{Duration, Instant};
+
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{participant_digest, DeviceId, Native, StudyId};
 use mhealth_api::{ErasureOrder, ErasureOutcome, Hash, Key, SignatureBytes};
+use mhealth_server::{Clock, Database, SystemClock};
 use mhealth_testing::node::Launch;
 use mhealth_testing::phone::record;
 use mhealth_testing::postgres::Postgres;
@@ -17,6 +20,7 @@ on_both_databases! {
     an_order_of_the_holder_empties_a_devices_runs_and_no_copy_brings_them_back
     nobody_but_the_holder_has_anything_erased
     a_relay_that_was_told_of_no_holder_erases_nothing
+    what_is_older_than_its_studys_rule_leaves_the_files_at_the_hour_for_that
 }
 
 fn holder() -> SigningKey {
@@ -223,4 +227,84 @@ async fn a_relay_that_was_told_of_no_holder_erases_nothing(kind: Kind) {
     let refused = bring(&world, &credential, &order(&world, &[phone.device()])).await;
     assert_eq!((refused.status, &*refused.code()), (403, "not_the_holder"));
     assert!(refused.problem().detail.contains("was not told"));
+}
+
+/// Two days in milliseconds.
+const TWO_DAYS: i64 = 2 * 86_400_000;
+
+/// Rules go by the time that stands beside a run. The relay is stopped.
+async fn two_days_pass_for(world: &World, device: DeviceId) {
+    let database = Database::open(&world.database.parse().unwrap())
+        .await
+        .unwrap();
+    let made_older = "UPDATE runs SET settled_at = settled_at - $1 WHERE device = $2";
+    let changed = sqlx::query(made_older)
+        .bind(TWO_DAYS)
+        .bind(i64::from(device))
+        .execute(database.pool())
+        .await
+        .unwrap();
+    assert_eq!(changed.rows_affected(), 1);
+    database.close().await;
+}
+
+/// The hour of the day, in UTC, in which a relay looks next that is started now: it looks at once, and every minute.
+fn hour() -> u64 {
+    (SystemClock.now() + 60) / 3_600 % 24
+}
+
+async fn what_is_older_than_its_studys_rule_leaves_the_files_at_the_hour_for_that(kind: Kind) {
+    let mut world = World::start(kind).await;
+    let auditor = world.launch.add_auditor("eva").unwrap();
+    let (mut old, mut young) = (world.phone(1).await, world.phone(2).await);
+    let nights = ["a night that is kept too long", "a night of yesterday"];
+    let runs = [
+        record(&mut old, 3, nights[0]),
+        record(&mut young, 3, nights[1]),
+    ];
+    for (phone, run) in [&old, &young].into_iter().zip(&runs) {
+        let status = world.upload(phone, run).await;
+        world.settled(status.run).await;
+    }
+    let found = |world: &World| {
+        let bytes = world.bytes();
+        nights.map(|night| {
+            let mut windows = bytes.windows(night.len());
+            windows.any(|window| window == night.as_bytes())
+        })
+    };
+    assert_eq!(found(&world), [true, true]);
+
+    world.relay.stop().unwrap();
+    two_days_pass_for(&world, old.device()).await;
+    let launch = world.launch.clone().arg("--retention=study=0,days=1");
+    let launch = launch.arg(format!("--retention-hour={}", hour()));
+    world.relay.start_again_as(launch).unwrap();
+    let line = world.relay.wait_for_log("are erased by the study's rule");
+    assert!(line.unwrap().contains("erased=3"));
+    // It looks again after a minute.
+    let deadline = Instant::now() + Duration::from_secs(150);
+    while found(&world) != [false, true] {
+        assert!(Instant::now() < deadline, "{}", world.relay.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let metrics = world.get("/metrics").await.body;
+    for line in [
+        "mhealth_relay_erased_envelopes_total{why=\"retention\"} 3",
+        "mhealth_relay_unscrubbed 0",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    let (shown, _) = export(&world, &auditor, 0).await;
+    let digests = |entries: &[mhealth_api::RunEntry]| -> Vec<_> {
+        let entries = entries.iter();
+        entries.map(|entry| (entry.digest, entry.tag)).collect()
+    };
+    assert_eq!(digests(&shown[0].entries), digests(&runs[0].entries));
+    let mut emptied = shown[0].entries.iter();
+    assert!(emptied.all(|entry| entry.envelope.0.is_empty()));
+    assert_eq!(shown[1].entries, runs[1].entries);
+    // The phone goes on, unlike that of somebody who is erased.
+    let next = record(&mut old, 1, "another night");
+    world.upload(&old, &next).await;
 }

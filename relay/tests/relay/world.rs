@@ -2,6 +2,7 @@
 
 //! A node, an issuer, a relay and phones.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hashchain::{DeviceId, Run, StudyId};
@@ -34,8 +35,8 @@ pub(crate) struct World {
     pub(crate) http: reqwest::Client,
     pub(crate) study: StudyId,
     pub(crate) database: String,
-    _files: TempDir,
-    _postgres: Option<Postgres>,
+    files: TempDir,
+    postgres: Option<Postgres>,
 }
 
 /// What the relay said.
@@ -115,8 +116,8 @@ impl World {
             http,
             study,
             database,
-            _files: files,
-            _postgres: postgres,
+            files,
+            postgres,
         }
     }
 
@@ -220,6 +221,20 @@ impl World {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Everything in the files of the relay's database.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let read = |file: PathBuf| std::fs::read(file).unwrap_or_default();
+        let Some(postgres) = &self.postgres else {
+            let files = ["relay.db", "relay.db-wal", "relay.db-shm"].into_iter();
+            return files
+                .flat_map(|name| read(self.files.path().join(name)))
+                .collect();
+        };
+        postgres.query("test_0", "CHECKPOINT").unwrap();
+        let folder = std::fs::read_dir(postgres.files("test_0").unwrap()).unwrap();
+        folder.flat_map(|file| read(file.unwrap().path())).collect()
     }
 
     pub(crate) async fn length(&self, phone: &Phone) -> u64 {

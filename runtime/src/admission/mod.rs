@@ -4,7 +4,7 @@
 
 #![warn(missing_docs)]
 
-use pallet_admission::{Lane, Limits, Outcome, Rules};
+use pallet_admission::{Lane, Limits, Outcome, Places, Rules};
 use pallet_client_hashchain::{Brought, Call as HashchainCall, DeviceId, Gate};
 use pallet_consortium::Succession;
 use pallet_studies::{OnRotate, StudyId};
@@ -15,6 +15,7 @@ use roles::Roles;
 use table::{row, Row};
 
 pub use session_keys::{LAST_SESSION_KEYS, SESSION_KEYS_CHANGED_TODAY};
+pub use unsigned::Unsigned;
 
 mod motions;
 mod roles;
@@ -22,6 +23,7 @@ mod session_keys;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unsigned;
 
 /// The custom error of a transaction whose account has no role on this chain.
 ///
@@ -40,6 +42,20 @@ pub const ROLE_MAY_NOT_CALL: u8 = 104;
 /// The custom error of a motion that asks for another number of ayes than its call needs. The codes from 105 to 107, and 109, are
 /// those of `pallet_admission`.
 pub const MOTION_NEEDS_ANOTHER_THRESHOLD: u8 = 108;
+
+/// How many transactions of an account may wait.
+const PLACES: Places = Places {
+    // Twice the most that a relay has on its way (`--in-flight`).
+    of_a_relay: 2_048,
+    // Twice what a phone without a relay sends at a time.
+    of_a_device: 32,
+    // A relay changes its account while its batches are on their way.
+    behind_runs: 2_048,
+    // Twice what the desk of an authentication server has on its way.
+    of_a_server: 1_024,
+    // Twice what any other program has.
+    of_others: 128,
+};
 
 /// This chain's rules of admission.
 pub enum Admitted {}
@@ -74,6 +90,8 @@ impl Rules<AccountId, RuntimeCall> for Admitted {
                 debt: 8 * MIB,
                 forgiven: 64 * KIB,
                 all_owed: false,
+                // The code of a runtime, and another one behind it.
+                waiting_bytes: 4 * MIB,
             },
             Lane::Study => Limits {
                 weight: share(25),
@@ -82,6 +100,8 @@ impl Rules<AccountId, RuntimeCall> for Admitted {
                 debt: MIB,
                 forgiven: 4 * KIB,
                 all_owed: false,
+                // A thousand small calls, or sixteen of the longest.
+                waiting_bytes: MIB,
             },
             // A share and no more: 256 KiB at once, 44 MB a day. Devices are in strangers' hands; most of what
             // they write goes by relays.
@@ -92,6 +112,8 @@ impl Rules<AccountId, RuntimeCall> for Admitted {
                 debt: 256 * KIB,
                 forgiven: KIB,
                 all_owed: true,
+                // What it owes bounds it.
+                waiting_bytes: u32::MAX,
             },
             // A study may have 64 of them. Together they are forgiven a fiftieth of a block.
             Lane::Relay => Limits {
@@ -101,35 +123,24 @@ impl Rules<AccountId, RuntimeCall> for Admitted {
                 debt: 16 * MIB,
                 forgiven: 4 * KIB,
                 all_owed: false,
+                // Nobody is behind relays.
+                waiting_bytes: u32::MAX,
             },
         }
+    }
+
+    fn places() -> Places {
+        PLACES
     }
 
     fn waiting(who: &AccountId, lane: Lane) -> u32 {
         let has = |role| Roles::of(who).any(role);
         match lane {
-            // Twice the most that a relay has on its way (`--in-flight`).
-            Lane::Relay => 2_048,
-            // Twice what a phone without a relay sends at a time.
-            Lane::Device => 32,
-            // A relay changes its account while its batches are on their way.
-            Lane::Study if has(Roles::RELAY) => 2_048,
-            // Twice what the desk of an authentication server has on its way.
-            Lane::Study if has(Roles::SERVER) => 1_024,
-            // Twice what any other program has.
-            Lane::Study | Lane::Consortium => 128,
-        }
-    }
-
-    fn waiting_bytes(lane: Lane) -> u32 {
-        const MIB: u32 = 1024 * 1024;
-        match lane {
-            // The code of a runtime, and another one behind it.
-            Lane::Consortium => 4 * MIB,
-            // A thousand small calls, or sixteen of the longest.
-            Lane::Study => MIB,
-            // What it owes bounds a device. Nobody is behind relays.
-            Lane::Device | Lane::Relay => u32::MAX,
+            Lane::Relay => PLACES.of_a_relay,
+            Lane::Device => PLACES.of_a_device,
+            Lane::Study if has(Roles::RELAY) => PLACES.behind_runs,
+            Lane::Study if has(Roles::SERVER) => PLACES.of_a_server,
+            Lane::Study | Lane::Consortium => PLACES.of_others,
         }
     }
 

@@ -6,25 +6,29 @@ use pallet_client_hashchain::{Call as HashchainCall, DeviceId, HostSha256, Run};
 use sp_core::{ed25519, Pair, H256};
 use sp_keyring::Sr25519Keyring::{self, Charlie};
 use sp_runtime::{
+    traits::Dispatchable,
     transaction_validity::{InvalidTransaction, TransactionValidityError, ValidTransaction},
     ApplyExtrinsicResult,
 };
 
 use crate::{
-    testing::signed_by, AccountId, Admission, ClientHashchain, Executive, RuntimeCall,
-    RuntimeOrigin, System, UncheckedExtrinsic,
+    testing::signed_by, AccountId, Admission, Executive, RuntimeCall, RuntimeOrigin, System,
+    UncheckedExtrinsic,
 };
 
 mod accounts;
+mod floors;
 mod lanes;
 mod motions;
 mod replays;
 mod session_keys;
+mod shares;
 mod starvation;
 mod table;
+mod unsigned;
 
 /// Who signs.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Sender {
     Office(Sr25519Keyring),
     /// By the seed of its key.
@@ -106,13 +110,20 @@ fn batch(runs: Vec<Run>) -> RuntimeCall {
 
 /// Enrols the device of this seed in study 0; numbers are given from 0.
 pub(crate) fn enrol(seed: u8) -> Sender {
-    let device = Sender::Device(seed);
+    let server = RuntimeOrigin::signed(Charlie.to_account_id());
+    assert_ok!(enrolment(&pair(seed)).dispatch(server));
+    Sender::Device(seed)
+}
+
+/// The call by which the authentication server enrols the device with this key in study 0.
+fn enrolment(pair: &ed25519::Pair) -> RuntimeCall {
     let (commitment, escrow) = ([1; 32], vec![2; 81]);
+    let key = pair.public().0;
     let message = hashchain::key_proof_message(&hashchain::KeyProof {
         chain: &System::block_hash(0).0,
         study: hashchain::StudyId(0),
         server: Charlie.to_account_id().as_ref(),
-        device_key: &pair(seed).public().0,
+        device_key: &key,
         predecessor: None,
         secret_commitment: &commitment,
         escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&escrow),
@@ -120,18 +131,17 @@ pub(crate) fn enrol(seed: u8) -> Sender {
         auditor_key: &crate::genesis::DEVELOPMENT_AUDITOR_KEY,
         participant: &[6; 32],
     });
-    assert_ok!(ClientHashchain::enrol(
-        RuntimeOrigin::signed(Charlie.to_account_id()),
-        0,
-        pair(seed).public().0,
-        H256(commitment),
-        escrow.try_into().expect("it is short"),
-        0,
-        H256([6; 32]),
-        None,
-        pair(seed).sign(&message).0,
-    ));
-    device
+    HashchainCall::enrol {
+        study: 0,
+        key,
+        secret_commitment: H256(commitment),
+        escrow: escrow.try_into().expect("it is short"),
+        auditor_epoch: 0,
+        participant: H256([6; 32]),
+        predecessor: None,
+        key_proof: pair.sign(&message).0,
+    }
+    .into()
 }
 
 /// Bytes of a transaction, as the runtime counts them.

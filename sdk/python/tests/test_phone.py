@@ -28,7 +28,6 @@ from mhealth_chain import (
     StorageFault,
     StoredPair,
     StoreWrite,
-    first_entry,
 )
 from mhealth_chain.native.mhealth import HttpAnswer, HttpFault, HttpHeader, HttpRequest
 
@@ -289,16 +288,6 @@ class Phones(InAFolder):
             for status.stopped in reasons:
                 said = {phone.advice(language) for language in Language}
                 self.assertEqual(len(said - {unknown}), 3)
-
-    def test_the_example_says_that_data_are_safe_when_all_of_them_are_proved_and_at_no_other_time(self):
-        with Phone.in_folder(self.folder) as phone:
-            safe = phone.status()
-        safe.queued, safe.stopped, safe.proved_in = 0, None, 12
-        self.assertIn("safe", first_entry.told(safe, "advice"))
-        for name, value in (("queued", 1), ("left_behind", 1), ("stopped", "foreign_head"), ("proved_in", None)):
-            other = copy.copy(safe)
-            setattr(other, name, value)
-            self.assertEqual(first_entry.told(other, "advice"), "advice")
 
     def test_what_is_wrong_with_an_enrolment_is_named_before_anything_is_sent(self):
         for address, code, expected in (

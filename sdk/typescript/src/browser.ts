@@ -5,7 +5,7 @@
 import load from './wasm/mhealth.js';
 
 export * from './common.js';
-export { IndexedDbStore, WebCryptoKeystore } from './indexeddb.js';
+export { IndexedDbStore, WebCryptoKeystore, persist, persisted } from './indexeddb.js';
 import { IndexedDbStore, WebCryptoKeystore } from './indexeddb.js';
 import { Phone } from './phone.js';
 import type { PhoneChoices } from './phone.js';

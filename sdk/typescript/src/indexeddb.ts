@@ -92,6 +92,29 @@ export class WebCryptoKeystore implements Keystore {
   }
 }
 
+/**
+ * Whether this browser promises to keep what the page stores until the person deletes it. One that does not may throw the store away when
+ * the disk fills up, and does so when a private window is closed; a page cannot know that its window is private. Tell the person before a
+ * code is used.
+ */
+export async function persisted(): Promise<boolean> {
+  try {
+    return await navigator.storage.persisted();
+  } catch {
+    // Where pages may keep nothing, there is nobody to ask.
+    return false;
+  }
+}
+
+/** Asks the browser for that promise. Gives whether there is one now. Some ask the person first, who need not answer: let nothing wait for it. */
+export async function persist(): Promise<boolean> {
+  try {
+    return await navigator.storage.persist();
+  } catch {
+    return false;
+  }
+}
+
 /** Takes a lock as long as this page lives, or until it is released. */
 function alone(name: string): Promise<() => void> {
   return new Promise((resolve, reject) => {

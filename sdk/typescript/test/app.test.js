@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { CHROMIUM, browserIn, office, site } from './site.js';
+import { CHROMIUM, browserIn, forenoon, office, privateBrowser, site, study } from './site.js';
 
 const skip = CHROMIUM === undefined && 'chromium is not installed';
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -31,18 +31,12 @@ after(async () => {
   rmSync(profile, { recursive: true, force: true });
 });
 
-/** A time zone in which it is between ten and eleven: whenever tests run, the person has risen not long ago. */
-function forenoon() {
-  const ahead = ((10 - new Date().getUTCHours() + 36) % 24) - 12;
-  return ahead === 0 ? 'UTC' : `Etc/GMT${ahead > 0 ? '-' : '+'}${Math.abs(ahead)}`;
-}
-
 const visible = (selector) => page.locator(selector).waitFor({ state: 'visible' });
 
 /** What axe-core finds that keeps people out. */
-async function serious() {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate('axe.run()');
+async function serious(shown = page) {
+  await shown.evaluate(AXE);
+  const { violations } = await shown.evaluate('axe.run()');
   return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]);
 }
 
@@ -57,8 +51,8 @@ async function typeTime(id, time) {
 }
 
 /** Lets the page's phone stand as the changes say, from now on. None: as it does. */
-async function standing(changes) {
-  await page.evaluate(async (changes) => {
+async function standing(changes, shown = page) {
+  await shown.evaluate(async (changes) => {
     const { Phone } = await import('/example/dist/lib/phone.js');
     const real = (Phone.real ??= Phone.prototype.status);
     Phone.prototype.status = async function () {
@@ -249,7 +243,59 @@ test('a browser that keeps nothing for pages, and one that asks the person first
   });
   await denied.goto(`${served.url}/example/`);
   await denied.locator('#message[data-code=state_unreadable]').waitFor();
+  // There is nowhere to put a code in.
+  assert.ok(await denied.isHidden('#enrol'));
   await denied.close();
+});
+
+test('in a private window the person is told that it forgets, before a code is used, in three languages', { skip }, async (context) => {
+  const [played, hidden] = [await study(), await privateBrowser()];
+  context.after(() => played.close());
+  context.after(() => hidden.close());
+  const opened = await hidden.newPage({ locale: 'en-GB' });
+  const fragment = new URLSearchParams({ server: played.url, code: played.code, participant: 'P-17' });
+  await opened.goto(`${served.url}/example/#${fragment}`);
+  await opened.locator('#enrol').waitFor();
+  const said = [];
+  for (const language of ['de', 'ja', 'en']) {
+    await opened.selectOption('#language', language);
+    await opened.locator(`html[lang=${language}]`).waitFor();
+    assert.ok(await opened.isVisible('[role=status] > #unkept'));
+    said.push(await opened.textContent('#unkept'));
+  }
+  assert.match(said[2], /If this is a private window, all of it is lost when you close it/);
+  assert.equal(new Set(said).size, 3);
+  assert.deepEqual(await serious(opened), []);
+  // Whoever closes it now has lost nothing: no server was asked.
+  assert.deepEqual((await played.report()).met, {});
+
+  // What is registered is not lost with a window.
+  const level = { study: 0, device: 7, sealed: 1, finalised: 1, queued: 0, left_behind: 0, stopped: null, last_fault: null, advice: 'nothing' };
+  await standing({ ...level, queued: 1, proved_in: 12 }, opened);
+  await opened.locator('#entries', { hasText: 'One night waits on this device.' }).waitFor();
+  assert.ok(await opened.isVisible('#unkept'));
+  await standing({ ...level, proved_in: 12 }, opened);
+  await opened.locator('#safe').waitFor();
+  assert.ok(await opened.isHidden('#unkept'));
+});
+
+test('a browser that promises to keep the diary, or does when it is asked, is not said to forget it', { skip }, async (context) => {
+  const hidden = await privateBrowser();
+  context.after(() => hidden.close());
+  for (const [before, asked] of [[true, true], [false, true], [false, false]]) {
+    const opened = await hidden.newPage();
+    await opened.addInitScript(([before, asked]) => {
+      navigator.storage.persisted = async () => before;
+      // The answer comes when the form is there already.
+      navigator.storage.persist = () => new Promise((resolve) => (globalThis.answer = () => resolve(asked)));
+    }, [before, asked]);
+    await opened.goto(`${served.url}/example/`);
+    await opened.locator('#enrol').waitFor();
+    assert.equal(await opened.isVisible('#unkept'), !before);
+    await opened.evaluate('answer()');
+    await opened.locator('#unkept').waitFor({ state: asked ? 'hidden' : 'visible' });
+    await opened.close();
+  }
 });
 
 test('a page that does not arrive as a whole says so', { skip }, async () => {

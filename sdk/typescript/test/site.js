@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What tests stand on: the package's folder as a site, the browser, an authentication server that never enrols, and a study that is played.
+// What tests stand on: the package's folder as a site, browsers, an authentication server that never enrols, and a study that is played.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -42,6 +42,28 @@ export async function site(port = 0) {
 /** A browser without a window whose profile is in a folder: what is stored there outlives it. */
 export function browserIn(profile, options = {}) {
   return chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: ['--no-sandbox'], ...options });
+}
+
+/** A browser without a window, and without a profile: each of its pages is in a private window of its own. */
+export function privateBrowser(...switches) {
+  return chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', ...switches] });
+}
+
+/** Runs a function in a page of the folder, with the package as its first argument. */
+export function within(page, work, argument) {
+  return page.evaluate(
+    `(async (argument) => {
+      const library = await import('/dist/browser.js');
+      await library.ready();
+      return (${work})(library, argument);
+    })(${JSON.stringify(argument)})`,
+  );
+}
+
+/** A time zone in which it is between ten and eleven: whenever tests run, the person has risen not long ago. */
+export function forenoon() {
+  const ahead = ((10 - new Date().getUTCHours() + 36) % 24) - 12;
+  return ahead === 0 ? 'UTC' : `Etc/GMT${ahead > 0 ? '-' : '+'}${Math.abs(ahead)}`;
 }
 
 /** Does some work in an empty page of the folder, which is served at this port, in a browser with this profile. Gives what the work does. */

@@ -11,7 +11,9 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
-const PROGRAMS = [...readFileSync(join(PACKAGE, 'README.md'), 'utf8').matchAll(/```js\n(.*?)```/gs)].map(([, program]) => program);
+const README = readFileSync(join(PACKAGE, 'README.md'), 'utf8');
+const FOUND = README.matchAll(/```js\n(.*?)```|<script type="module">\n(.*?)<\/script>/gs);
+const PROGRAMS = [...FOUND].map(([, program, ofPage]) => program ?? ofPage);
 const app = mkdtempSync(join(tmpdir(), 'mhealth-chain-'));
 after(() => rmSync(app, { recursive: true }));
 

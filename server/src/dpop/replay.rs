@@ -10,7 +10,7 @@ use mhealth_api::Code;
 use super::{ProofUse, Proofs};
 use crate::SharedClock;
 
-/// Proofs that are remembered at most in each of two halves; about 20 bytes each.
+/// Proofs that are remembered at most in each of two halves. A full half is a table of 2²¹ places of 17 bytes.
 const MOST: usize = 1 << 20;
 
 type Id = [u8; ProofUse::LENGTH];

@@ -83,7 +83,8 @@ impl Failure {
     pub(crate) fn broke() -> Self {
         Self {
             code: "internal".into(),
-            message: "This program has a fault, and the lines above say where: please report them.".into(),
+            message: "This program has a fault, and the lines above say where: please report them."
+                .into(),
             exit: REFUSED,
         }
     }

@@ -195,6 +195,13 @@ mod tests {
         assert!(copied.is_none());
         let empty = File::open("/dev/null").expect("it is there");
         let copied = whole(empty, folder.path(), 0).expect("it can be read");
-        assert_eq!(copied.expect("nothing fits").metadata().expect("read").len(), 0);
+        assert_eq!(
+            copied
+                .expect("nothing fits")
+                .metadata()
+                .expect("read")
+                .len(),
+            0
+        );
     }
 }

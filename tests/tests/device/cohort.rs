@@ -78,10 +78,11 @@ impl Cohort {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if subcommand != "status" {
-            command.args(["--node", &self.url]);
+        if matches!(subcommand, "status" | "export-queue") {
+            return command;
         }
-        if self.trusts_words && subcommand != "status" {
+        command.args(["--node", &self.url]);
+        if self.trusts_words {
             command.arg("--trust-relays");
         }
         command

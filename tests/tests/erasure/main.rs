@@ -2,6 +2,7 @@
 
 //! A participant who wants out: from the destroyed key to the last relay's files and the receipt on the chain.
 
+mod plain;
 mod site;
 
 use hashchain::DeviceId;

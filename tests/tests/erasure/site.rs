@@ -10,11 +10,15 @@ use hashchain::{participant_digest, DeviceId, Native, StudyId};
 use mhealth_api::{ExportedRun, Key, CLOSING_PREFIX};
 use mhealth_chain_client::{ChainClient, DeviceView};
 use mhealth_testing::audit;
+use mhealth_testing::http;
 use mhealth_testing::node::{self, Node};
+use mhealth_testing::output::value;
 use mhealth_testing::port::Port;
 use mhealth_testing::postgres::Postgres;
 use mhealth_testing::process::Program;
 use mhealth_testing::servers::{self, AuthOptions, Launch, RelayOptions, Server};
+use mhealth_testing::topology::last_word;
+use serde_json::json;
 
 const STUDY: StudyId = StudyId(0);
 const PARTICIPANTS: usize = 3;
@@ -27,7 +31,8 @@ pub(crate) struct Site {
     pub(crate) folder: tempfile::TempDir,
     postgres: Postgres,
     /// Relays that are started again read its keys.
-    _auth: Server,
+    auth: Server,
+    admin: String,
     pub(crate) dave: (Launch, Server),
     pub(crate) eve: (Launch, Server),
 }
@@ -99,7 +104,8 @@ impl Site {
             chain,
             folder,
             postgres,
-            _auth: auth,
+            auth,
+            admin,
             dave,
             eve,
         }
@@ -128,6 +134,41 @@ impl Site {
             }
         }
         panic!("no device seals to {name}");
+    }
+
+    /// A phone that seals to nobody, and a night of this text that it sent to both relays.
+    pub(crate) async fn plain_phone(&self, night: &str) -> DeviceId {
+        let address = format!("{}/v1/admin/codes", self.auth.url());
+        let request = json!({ "participant": "P-plain" });
+        let admin = last_word(&self.admin);
+        let answer = http::post_patiently(&address, Some(&admin), &request).await;
+        let answer = answer.expect("the server answers");
+        let state = self.folder.path().join("plain.db");
+        let phone = |subcommand: &str| {
+            let mut command = Program::Device.command().expect("it is built");
+            command.arg(subcommand).arg("--state").arg(&state);
+            command
+        };
+        let mut enrol = phone("enrol");
+        enrol
+            .arg(format!("--auth={}", self.auth.url()))
+            .arg(format!("--relay={}", self.dave.1.url()))
+            .arg(format!("--relay={}", self.eve.1.url()))
+            .env(
+                "MHEALTH_CODE",
+                answer.body["code"].as_str().expect("a code"),
+            );
+        let enrolled = last_line(&succeeds(&enrol.output().expect("it starts")));
+        let file = self.folder.path().join("plain.txt");
+        std::fs::write(&file, night).expect("written");
+        let mut seal = phone("seal");
+        seal.args(["--source=night-1", "--media-type=text/plain"])
+            .arg(&file);
+        succeeds(&seal.output().expect("it starts"));
+        let mut upload = phone("upload");
+        succeeds(&upload.arg("--copies=2").output().expect("it starts"));
+        let device = value(&enrolled, "device").expect("its number");
+        device.parse().expect("a number")
     }
 
     /// `mhealth-data erase`, with the credentials of both relays.
@@ -177,10 +218,10 @@ impl Site {
         for file in std::fs::read_dir(folder).expect("it is there") {
             bytes.extend(std::fs::read(file.expect("a file").path()).unwrap_or_default());
         }
-        // As a dump writes the bytes.
-        let dump = self.postgres.query("test_0", "COPY payloads TO STDOUT");
-        for piece in dump.expect("dumped").split("\\\\x").skip(1) {
-            // None where the bytes are gone: the next row follows then.
+        // As a dump of all tables writes the bytes.
+        let dump = self.postgres.dump("test_0").expect("dumped");
+        for piece in dump.split("\\\\x").skip(1) {
+            // None where the bytes are gone: the next column or row follows then.
             let end = piece.find(|digit: char| !digit.is_ascii_hexdigit());
             let digits = &piece[..end.unwrap_or(piece.len())];
             bytes.extend(hex::decode(digits).expect("hexadecimal digits"));

@@ -7,13 +7,16 @@
 
 use std::collections::BTreeMap;
 
+use codec::{Compact, Encode};
 use jsonrpsee::core::client::Error as WireError;
 use mhealth_chain_client::{Account, ChainClient, Submitter, H256};
+use mhealth_runtime::{RuntimeCall, VERSION};
 use mhealth_testing::node::{Launch, Node};
 use mhealth_testing::rpc::JsonRpc;
 pub use mhealth_testing::topology::SIGNED_STUDY as STUDY;
 use serde::de::DeserializeOwned;
 use serde_json::{json, Value};
+use sp_keyring::Sr25519Keyring;
 
 /// A running node and a client of it.
 pub struct Setting {
@@ -113,4 +116,28 @@ pub async fn finalised_within(chain: &ChainClient, number: u64, hash: H256) {
         .await
         .expect("it is finalised");
     assert_eq!(block.hash, hash);
+}
+
+/// The bytes of an immortal transaction, of calls that the client has no function for.
+pub fn signed(setting: &Setting, who: Sr25519Keyring, nonce: u32, call: &RuntimeCall) -> Vec<u8> {
+    let genesis = setting.chain.genesis_hash();
+    let immortal = 0u8;
+    let no_metadata_hash = 0u8;
+    let extension = (immortal, Compact(nonce), no_metadata_hash).encode();
+    let call = call.encode();
+    let beside = (
+        VERSION.spec_version,
+        VERSION.transaction_version,
+        genesis.0,
+        genesis.0,
+        None::<[u8; 32]>,
+    );
+    let payload = [call.clone(), extension.clone(), beside.encode()].concat();
+    let signature = match payload.len() > 256 {
+        true => who.sign(&sp_io::hashing::blake2_256(&payload)),
+        false => who.sign(&payload),
+    };
+    let (signed_4, address, sr25519) = (0x84u8, 0u8, 1u8);
+    let begin = (signed_4, address, who.to_account_id(), sr25519, signature);
+    [begin.encode(), extension, call].concat().encode()
 }

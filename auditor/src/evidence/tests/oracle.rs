@@ -219,6 +219,32 @@ fn of_the_vectors_the_reader_says_what_the_nodes_say() {
 }
 
 #[test]
+fn of_every_flipped_bit_of_a_file_the_reader_says_what_the_nodes_say() {
+    let is_evidence = |(file, genesis, checkpoints): &(Vec<u8>, [u8; 32], Vec<Checkpoint>)| {
+        decoded(file).is_some_and(|evidence| agree(&evidence, *genesis, checkpoints))
+    };
+    // From the first block on, and from a checkpoint.
+    for from_checkpoint in [false, true] {
+        let files = files().into_iter().filter(is_evidence);
+        let files = files.filter(|(_, _, checkpoints)| checkpoints.is_empty() != from_checkpoint);
+        let (file, genesis, checkpoints) = files.min_by_key(|(file, ..)| file.len()).unwrap();
+        let contents = &file[..file.len() - 32];
+        let mut read = 0;
+        for bit in 18 * 8..contents.len() * 8 {
+            let mut flipped = contents.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let checksum = Native::sha256(&flipped);
+            flipped.extend(checksum);
+            if let Some(evidence) = decoded(&flipped) {
+                read += 1;
+                agree(&evidence, genesis, &checkpoints);
+            }
+        }
+        assert!(read > 4 * contents.len(), "{read}");
+    }
+}
+
+#[test]
 fn of_mutants_with_the_checksum_put_right_the_reader_says_what_the_nodes_say() {
     let asked = std::env::var(MUTANTS).ok();
     let mutants = asked.map_or(60_000, |asked| asked.parse().expect("a number"));

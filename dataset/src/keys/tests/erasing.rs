@@ -94,6 +94,50 @@ fn an_order_to_erase_is_made_once_and_binds_what_the_chain_knows() {
 }
 
 #[test]
+fn whose_phones_seal_to_nobody_is_on_record_without_a_key() {
+    let (_place, mut folder) = folder();
+    let plain = Destruction {
+        devices: vec![DeviceId(7), DeviceId(4)],
+        ..destruction("P-plain")
+    };
+    let record = folder.erase_plain(&plain).unwrap();
+    assert_eq!(record.key, None);
+    assert_eq!(record.devices, [DeviceId(4), DeviceId(7)]);
+    let [order]: [ErasureOrder; 1] = folder.orders("P-plain").unwrap().try_into().unwrap();
+    let nobody = hashchain::participant_digest::<hashchain::Native>(None);
+    assert_eq!(order.participant.0, nobody);
+    assert!(order.is_signed() && order.devices == record.devices);
+    // Once more, and with a phone that was forgotten.
+    let mut again = KeyFolder::open(&folder.path).unwrap();
+    assert_eq!(again.erase_plain(&plain).unwrap(), record);
+    assert_eq!(again.orders("P-plain").unwrap(), [order]);
+    let forgotten = Destruction {
+        devices: vec![DeviceId(9)],
+        ..plain.clone()
+    };
+    again.erase_plain(&forgotten).unwrap();
+    assert_eq!(again.orders("P-plain").unwrap()[1].devices, [DeviceId(9)]);
+    assert_eq!(again.public_key("P-plain").unwrap(), None);
+    assert_eq!(again.add("P-plain").unwrap_err().code(), "key_destroyed");
+    // Whose phones seal to a key has that destroyed, before or after.
+    again.destroy(&destruction("P-3")).unwrap();
+    for (participant, devices, code) in [
+        ("P-2", 1, "bad_input"),
+        ("P-3", 1, "bad_input"),
+        ("p-PLAIN", 1, "names_look_alike"),
+        ("=1", 1, "bad_pseudonym"),
+        ("P-other", 0, "unknown_devices"),
+    ] {
+        let refused = Destruction {
+            devices: vec![DeviceId(11); devices],
+            ..destruction(participant)
+        };
+        let refused = again.erase_plain(&refused).unwrap_err();
+        assert_eq!(refused.code(), code, "{participant}");
+    }
+}
+
+#[test]
 fn a_device_that_was_forgotten_gets_an_order_of_its_own() {
     let (_place, mut folder) = folder();
     folder.destroy(&destruction("P-2")).unwrap();

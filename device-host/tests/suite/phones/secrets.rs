@@ -2,17 +2,20 @@
 
 //! What is secret never stands in the store as it is.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+};
 
 use hashchain::{RatchetKey, Secret};
 use mhealth_device_host::{
     chain::DeviceKey,
-    host::{Entropy, EntropyFault},
+    host::{Entropy, EntropyFault, PhoneStore},
     PhoneFile, SystemEntropy,
 };
 use rand::{rngs::StdRng, RngCore, SeedableRng};
 
-use super::{keystore, open, seal, Desk, LONG};
+use super::{keystore, open, seal, Desk, TestPhone, LONG};
 
 /// Remembers what it gave.
 #[derive(Default)]
@@ -26,27 +29,26 @@ impl Entropy for Remembering {
     }
 }
 
-#[tokio::test]
-async fn seed_ratchet_and_code_are_nowhere_in_the_store() {
-    let desk = Desk::new().await;
-    let entropy = Arc::new(Remembering::default());
-    let phone = open(desk.memory.clone(), &desk.keystore(), entropy.clone()).await;
-    let phone = phone.expect("opened");
+/// Enrols a phone, seals two nights, and looks in what it stores for what is secret.
+async fn assert_keeps_its_secrets<S: PhoneStore>(
+    desk: &Desk,
+    phone: &TestPhone<S>,
+    entropy: &Remembering,
+    holds: impl Fn(&[u8]) -> bool,
+) {
     // The code stays until the enrolment is proved.
     desk.relay.set().knows_nobody = true;
     let code = crate::support::trial::code("CODE").reveal().to_string();
     let short = std::time::Duration::from_millis(200);
     let _ = phone.enrol(&desk.office.address, &code, short).await;
     let spelled = [code.clone(), code.replace('-', "")];
-    assert!(!spelled
-        .iter()
-        .any(|code| desk.memory.holds(code.as_bytes())));
+    assert!(!spelled.iter().any(|code| holds(code.as_bytes())));
     desk.relay.set().knows_nobody = false;
     for night in ["night 1", "night 2"] {
-        seal(&phone, night).expect("sealed");
+        seal(phone, night).expect("sealed");
     }
     let public = phone.status().expect("read").key.expect("it has one");
-    assert!(desk.memory.holds(&public.0), "the search finds nothing");
+    assert!(holds(&public.0), "the search finds nothing");
 
     // A device is made with 64 bytes of a generator: its seed and its secret.
     let given = entropy.0.lock().expect("no panic").clone();
@@ -69,8 +71,39 @@ async fn seed_ratchet_and_code_are_nowhere_in_the_store() {
         *ratchet.expect("in range").expose()
     });
     for bytes in [generator, key, secret].into_iter().chain(ratchets) {
-        assert!(!desk.memory.holds(&bytes));
+        assert!(!holds(&bytes));
     }
+}
+
+#[tokio::test]
+async fn seed_ratchet_and_code_are_nowhere_in_the_store() {
+    let desk = Desk::new().await;
+    let entropy = Arc::new(Remembering::default());
+    let phone = open(desk.memory.clone(), &desk.keystore(), entropy.clone()).await;
+    let phone = phone.expect("opened");
+    let holds = |bytes: &[u8]| desk.memory.holds(bytes);
+    assert_keeps_its_secrets(&desk, &phone, &entropy, holds).await;
+}
+
+#[tokio::test]
+async fn seed_ratchet_and_code_are_nowhere_in_a_file_of_phones_nor_beside_it() {
+    let desk = Desk::new().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = PhoneFile::open_or_create(&folder.path().join("phones.db")).expect("a file");
+    let entropy = Arc::new(Remembering::default());
+    let part = file.phone(7).expect("nobody has it");
+    let phone = open(part, &desk.keystore(), entropy.clone()).await;
+    let phone = phone.expect("opened");
+    let log = folder.path().join("phones.db-wal");
+    assert!(log.exists(), "it writes beside the file, too");
+    let holds = |bytes: &[u8]| {
+        let files = fs::read_dir(folder.path()).expect("listed");
+        files.flatten().any(|file| {
+            let read = fs::read(file.path()).expect("read");
+            read.windows(bytes.len()).any(|window| window == bytes)
+        })
+    };
+    assert_keeps_its_secrets(&desk, &phone, &entropy, holds).await;
 }
 
 #[tokio::test]

@@ -87,6 +87,7 @@ impl Attack {
             Attack::ServerFloods => "server floods the chain",
             Attack::MemberFloods => "member floods the chain",
             Attack::PhonesFlood => "two phones flood the chain",
+            Attack::Walks => "relay makes the chain walk",
             Attack::DevicesShare => "phone writes beyond its share",
             Attack::PhoneAndServer => "phone and server share a key",
             Attack::ReadsOtherStudy => "credential of another study",

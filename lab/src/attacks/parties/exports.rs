@@ -9,7 +9,7 @@ use axum::http::Method;
 use axum::response::IntoResponse;
 use hashchain::StudyId;
 use mhealth_api::{ClosingLine, ExportedRun, Refusal, RunState, RunUpload, CLOSING_PREFIX};
-use mhealth_testing::export::{closing_line, Signer};
+use mhealth_testing::export::{closing_line, lines, Signer};
 use mhealth_testing::front::{conduct, Asked, Told};
 use mhealth_testing::handset::{self, links};
 use mhealth_testing::phone::exported;
@@ -49,8 +49,8 @@ const EXCUSES: [Refusal; 5] = [
 #[derive(Clone, Default)]
 pub(crate) struct Shown {
     runs: Arc<Mutex<Vec<ExportedRun>>>,
-    /// In which of a row's ways it shows nothing of its own. It shows all that it has while there is none, so that audits of
-    /// other rows are whole.
+    /// In which of a row's ways it shows what is not its own. It shows all that it has while there is none, so that audits of other
+    /// rows are whole.
     way: Arc<Mutex<Option<u32>>>,
 }
 
@@ -76,17 +76,19 @@ impl Shown {
     }
 }
 
-/// In how many ways a row shows an auditor nothing of its own. Each takes an audit by itself: of a study of which one relay shows
-/// nothing, no audit is whole.
+/// In how many ways a row shows an auditor what is not its own. Each takes an audit by itself: of a study of which one relay shows
+/// nothing that it answers for, no audit is whole.
 pub(crate) fn ways(row: Attack) -> u32 {
     match row {
-        Attack::ShowsNothing => 2,
+        Attack::CopiesReceipts | Attack::ShowsNothing => 2,
         Attack::BorrowsExport => WAYS_TO_BORROW,
         Attack::NotAsked => 1,
         _ => 0,
     }
 }
 
+/// In this one of a row's ways nobody has signed what is shown, so that nobody but whoever made it answers for it.
+const UNSIGNED: u32 = 1;
 /// Ways to show what another relay has signed.
 const WAYS_TO_BORROW: u32 = 6;
 /// In this one it is shown beside the relay's own runs, which an audit then finds unaltered, whoever signed what.
@@ -134,8 +136,12 @@ pub(crate) fn turn(arena: &SharedArena, row: Attack, shown: &Shown) {
                 return Ok(behind.pass(&asked).await?.into_response());
             }
             let lines = match (row, shown.way()) {
-                (Attack::ShowsNothing | Attack::BorrowsExport, None) => {
+                (Attack::CopiesReceipts | Attack::ShowsNothing | Attack::BorrowsExport, None) => {
                     return Ok(behind.pass(&asked).await?.into_response());
+                }
+                (Attack::CopiesReceipts, Some(UNSIGNED)) => {
+                    let told = lines(&shown.lines());
+                    return Ok(Told::bytes(200, NDJSON, told)?.into_response());
                 }
                 (Attack::ShowsNothing, Some(0)) => {
                     return Ok(Told::problem(403, "invalid_credentials")?.into_response());
@@ -224,7 +230,7 @@ pub(crate) async fn attempt(
     let places: Vec<u64> = links(&run).iter().map(|(sequence, _)| *sequence).collect();
     let last = places.last().copied().into_iter().collect();
     let study = arena.column.study();
-    let (effect, culprit) = match row {
+    let (effect, relay) = match row {
         // Another relay's runs with that relay's receipts, and other data.
         Attack::CopiesReceipts => {
             handset::deliver(&dave.url(), &victim.token, &run).await?;
@@ -273,11 +279,16 @@ pub(crate) async fn attempt(
             (effect, relay)
         }
     };
+    let is_unsigned = row == Attack::CopiesReceipts && number % ways(row) == UNSIGNED;
+    let culprit = match is_unsigned {
+        true => Culprit::Export(relay.name.clone()),
+        false => Culprit::Relay(relay.key),
+    };
     Ok(Planted {
         attack: row,
         device: victim.phone.device(),
         effect,
-        culprits: vec![Culprit::Relay(culprit.key)],
+        culprits: vec![culprit],
         honest_to: victim.honest_to,
         block: arena.chain.finalised().await?.number,
         at: std::time::Instant::now(),

@@ -43,10 +43,11 @@ const MEMORY: u64 = 400;
 const MEMORY_FOR_EVIDENCE: u64 = 200;
 /// Largest report about a study without data, in bytes.
 const REPORT: u64 = 16 << 20;
-/// Bytes of a file of evidence that is nothing but the beginnings of lists.
+/// Bytes of a list that an evidence file goes on with.
 const EVIDENCE: usize = 60 << 20;
-/// Bytes of magic, version, and the header of the first block, which an evidence file begins with.
-const BEFORE_THE_PROOF: usize = 16 + 2 + 98;
+/// Bytes of magic and version, which an evidence file begins with, and with the header of the first block after them.
+const BEFORE_THE_HEADER: usize = 16 + 2;
+const BEFORE_THE_PROOF: usize = BEFORE_THE_HEADER + 98;
 /// Bytes of a word that has no end.
 const WORD: usize = 20 << 20;
 
@@ -128,7 +129,7 @@ async fn bomb(arena: &SharedArena, number: u32) -> Result<Conduct> {
     }))
 }
 
-/// A file that begins as evidence of this chain does, and goes on with sixty million empty lists.
+/// A file that begins as evidence of this chain does, and goes on with sixty million empty nodes, or with eight million devices.
 async fn evidence(arena: &SharedArena, number: u32) -> Result<Watched> {
     // There must be something to prove.
     let mut random = StdRng::seed_from_u64(u64::from(number) | (1 << 32));
@@ -145,7 +146,7 @@ async fn evidence(arena: &SharedArena, number: u32) -> Result<Watched> {
     ensure!(proved.status == Some(0), "no evidence: {}", proved.said);
     let hostile = arena.folder.join(format!("hostile-{number}.evidence"));
     let file = hostile.clone();
-    aside(move || write_hostile(&genuine, &file)).await?;
+    aside(move || write_hostile(&genuine, &file, number)).await?;
     let mut verify = Program::Auditor.command()?;
     verify
         .arg("verify")
@@ -156,13 +157,30 @@ async fn evidence(arena: &SharedArena, number: u32) -> Result<Watched> {
     watched
 }
 
-fn write_hostile(genuine: &Path, hostile: &Path) -> Result<()> {
+fn write_hostile(genuine: &Path, hostile: &Path, number: u32) -> Result<()> {
     let mut bytes = std::fs::read(genuine)?;
     bytes.truncate(BEFORE_THE_PROOF);
-    // The start is the first block, and the proof of its authorities has so many nodes: a compact number of four bytes.
+    let header = bytes[BEFORE_THE_HEADER..].to_vec();
+    // The start is the first block.
     bytes.push(0);
-    bytes.extend((((EVIDENCE as u32) << 2) | 0b10).to_le_bytes());
-    bytes.resize(bytes.len() + EVIDENCE, 0);
+    let item: &[u8] = match number % 2 {
+        // The proof of its authorities has so many nodes.
+        0 => &[0],
+        // Nothing is proved, of the same block, and so many devices without entries follow.
+        _ => {
+            let nothing = 0u8;
+            // No nodes, and no handovers.
+            bytes.extend([nothing; 2]);
+            bytes.extend(header);
+            // No descendants, no justification, no nodes, and no study.
+            bytes.extend([nothing; 4]);
+            &[0; 8]
+        }
+    };
+    let count = EVIDENCE / item.len();
+    // A compact number of four bytes.
+    bytes.extend((((count as u32) << 2) | 0b10).to_le_bytes());
+    bytes.extend(item.repeat(count));
     bytes.extend(Native::sha256(&bytes));
     Ok(std::fs::write(hostile, bytes)?)
 }

@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use futures::try_join;
-use hashchain::{DataDigest, DeviceId, LinkHash, StudyId, Tag};
+use hashchain::{DataDigest, DeviceId, LinkHash, Run, StudyId, Tag};
 use mhealth_api::{RunState, RunUpload};
 use mhealth_chain_client::calls::{self, NewDevice};
 use mhealth_chain_client::{Account, AccountId32, Call, Proposal, Submitter, H256};
@@ -26,8 +26,9 @@ use crate::play::Tried;
 
 /// The rows of this file. They are played when all others are over, because whoever floods disturbs everybody; the sponsor's
 /// last, because it appoints those of the others, and has to wait when it has flooded.
-pub(crate) const ROWS: [Attack; 5] = [
+pub(crate) const ROWS: [Attack; 6] = [
     Attack::Floods,
+    Attack::Walks,
     Attack::ServerFloods,
     Attack::MemberFloods,
     Attack::PhonesFlood,
@@ -41,6 +42,13 @@ const SOON_FOR_OFFICES: u64 = 3 + 1;
 /// Entries of a run of junk, and runs of a transaction.
 const JUNK: usize = 256;
 const RUNS: usize = 3;
+/// Entries of a page of the journal. With one of them of its own on each, a device costs the most steps to walk.
+const PAGE: usize = 64;
+/// Entries of such a device, and how many are brought in a transaction.
+const HISTORY: usize = 120;
+const AT_A_TIME: usize = 12;
+/// Runs of a transaction that are behind all of it: together they are within what a call may walk (`walkBudget`).
+const BEHIND: usize = 4;
 /// Bytes of the longest escrow.
 const ESCROW: usize = 128;
 /// Transactions of a flood that are on their way at a time.
@@ -160,6 +168,13 @@ impl Flood {
                 }
                 floods
             }
+            Attack::Walks => {
+                let account = "//Mallory//walks";
+                let relay = PlayedRelay::appoint(chain, study, SPONSOR, account).await?;
+                let first = far_behind(arena, &relay.submitter, random).await?;
+                let call = move |_: u64| calls::submit_batch(vec![first.clone(); BEHIND]);
+                vec![flood(relay.submitter.clone(), call)]
+            }
             _ => {
                 let account = "//Mallory//floods";
                 let relay = PlayedRelay::appoint(chain, study, SPONSOR, account).await?;
@@ -210,6 +225,28 @@ fn nobodys_enrolment(study: StudyId, number: u64) -> Call {
         predecessor: None,
     };
     calls::enrol(study, device, [4; 64])
+}
+
+/// The first run of a device whose every entry is on another page of the journal, because another device writes beside it.
+async fn far_behind(arena: &SharedArena, relay: &Submitter, random: &mut StdRng) -> Result<Run> {
+    let mut phones = Vec::new();
+    for _ in 0..2 {
+        phones.push(Handset::enrol(&arena.door, StdRng::from_rng(&mut *random)).await?);
+    }
+    let [lone, beside] = &mut phones[..] else {
+        bail!("two phones are two");
+    };
+    let first = lone.record(1).run();
+    let mut runs = vec![first.clone()];
+    for _ in 0..HISTORY / AT_A_TIME {
+        for _ in 0..AT_A_TIME {
+            runs.push(beside.record(PAGE - 1).run());
+            runs.push(lone.record(1).run());
+        }
+        let brought = calls::submit_batch(std::mem::take(&mut runs));
+        relay.submit_and_wait(brought).await?.succeeded()?;
+    }
+    Ok(first)
 }
 
 /// Batches of runs of this device that begin too late.

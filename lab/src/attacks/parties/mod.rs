@@ -12,6 +12,7 @@ mod exports;
 mod files;
 mod floods;
 mod lies;
+mod members;
 mod nodes;
 mod office;
 mod phones;
@@ -106,7 +107,7 @@ pub(crate) async fn play(
 }
 
 /// Audits the study, and compares what the audits say with what was planted. One audit is of all that everybody shows; each way of
-/// showing nothing takes another, because no audit without a relay's export is whole.
+/// showing what is not one's own takes another, because no audit without a relay's own export is whole.
 async fn judge(
     playing: &Playing,
     planted: Vec<(u32, Planted)>,

@@ -2,9 +2,9 @@
 
 //! What accounts with a role can do on the chain itself: a relay, an authentication server, a member of the consortium.
 //!
-//! What they do by sending much is in [`floods`](super::floods).
+//! What they do by sending much is in [`floods`](super::floods), and what a member does on chains of its own in
+//! [`members`](super::members).
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,20 +13,18 @@ use futures::future::try_join_all;
 use hashchain::{DeviceId, StudyId, Tag};
 use mhealth_api::{DeviceStatus, Policy, Refusal, RunState, RunUpload};
 use mhealth_chain_client::{
-    calls, Account, AccountId32, Allowance, Call, ChainClient, ChainEvent, Error, LastTrusted,
-    Proposal, Submitter, SuspensionReason,
+    calls, Account, Allowance, ChainEvent, Error, LastTrusted, Proposal, Submitter,
+    SuspensionReason,
 };
 use mhealth_testing::enrolment::SealedTo;
 use mhealth_testing::handset::{self, links, Handset, Pass};
-use mhealth_testing::node::{subcommand, Launch};
 use mhealth_testing::played_relay::{alter, PlayedRelay};
-use mhealth_testing::rpc::JsonRpc;
 use mhealth_testing::topology::SPONSOR;
 use rand::rngs::StdRng;
 use rand::Rng;
-use serde_json::{json, Value};
 
-use super::arena::{aside, SharedArena};
+use super::arena::SharedArena;
+use super::members;
 use crate::attack::{Attack, Column};
 use crate::judge::{Fate, Verdict};
 use crate::play::Tried;
@@ -45,13 +43,9 @@ pub(crate) const ROWS: [Attack; 6] = [
 const RIVALS: usize = 16;
 /// Entries that each device of a study may have.
 const SHARE: u64 = 3;
-/// Motions that one member proposes.
-const MOTIONS: u32 = 4;
-/// Under which the chain keeps a change of authorities by force that was decided: `Grandpa.PendingChange`.
-const PENDING_CHANGE: &str = "0x5f9cc45b7a00c5899361e1c6099678dc2ff65991b1c915dd6cc8d4825eacfcb4";
 
 /// Whether it held, the device that is left in some state, and what happened.
-type Outcome = (bool, Option<DeviceId>, String);
+pub(super) type Outcome = (bool, Option<DeviceId>, String);
 
 /// Attempts of a row at most: some are slow, and a server may change the status of only so many devices an hour.
 pub(crate) fn most(row: Attack) -> u32 {
@@ -104,9 +98,9 @@ impl Offices {
             Attack::FillsConflicts => self.fill_conflicts(arena, &mut random).await?,
             Attack::ForksSuspended => self.fork_suspended(arena, &mut random).await?,
             Attack::RetiresDevices => self.retire(arena, &mut random).await?,
-            Attack::FillsMotions => fill_motions().await?,
+            Attack::FillsMotions => members::fill_motions().await?,
             Attack::DevicesShare => self.go_beyond(arena, number).await?,
-            _ => self.stall(arena, number).await?,
+            _ => members::stall(number).await?,
         };
         let waited = match row {
             Attack::RetiresDevices => Some(began.elapsed()),
@@ -189,16 +183,21 @@ impl Offices {
             .sponsor
             .submit_and_wait(calls::veto_retirement(device))
             .await?;
-        arena.sponsor.submit_and_wait(calls::resume(device)).await?;
+        let resumed = arena.sponsor.submit_and_wait(calls::resume(device)).await;
         let run = victim.phone.record(1);
-        let state = goes_on(&victim.token, &eve.url(), &run).await?;
+        let state = match &resumed {
+            Ok(_) => Some(goes_on(&victim.token, &eve.url(), &run).await?),
+            Err(Error::Dispatch(_)) => None,
+            Err(error) => return Err(error.clone().into()),
+        };
         let view = arena
             .chain
             .device(device)
             .await?
             .context("it is enrolled")?;
-        let held =
-            !distrusted && view.status == DeviceStatus::Active && state == RunState::Finalised;
+        let held = !distrusted
+            && view.status == DeviceStatus::Active
+            && state == Some(RunState::Finalised);
         let about = format!("distrusted {distrusted}, {:?}, {state:?}", view.status);
         Ok((held, Some(device), about))
     }
@@ -264,44 +263,6 @@ impl Offices {
         );
         Ok((held, None, about))
     }
-
-    /// A member has the authorities changed by force while finality is alive: about the latest final block, about an old one, and
-    /// about one that it has proved to be final itself.
-    async fn stall(&self, arena: &SharedArena, number: u32) -> Result<Outcome> {
-        let first = rand::SeedableRng::seed_from_u64(u64::from(number) | (1 << 33));
-        Handset::enrol(&arena.door, first).await?;
-        let last = arena.chain.finalised().await?.number;
-        let named = match number % 3 {
-            0 => last,
-            1 => last / 2,
-            _ => {
-                let proof = arena.chain.block_proof().await?.finality_proof;
-                // It may be known already.
-                let _reported = self
-                    .member
-                    .submit_and_wait(calls::report_final(0, proof))
-                    .await;
-                last
-            }
-        };
-        let call = calls::note_stalled(1, u32::try_from(named)?);
-        let decided = self.member.submit_and_wait(call).await;
-        let rpc = JsonRpc::connect(&arena.node.url()).await?;
-        let pending: Value = rpc
-            .request("state_getStorage", &[json!(PENDING_CHANGE)])
-            .await?;
-        let after = arena.chain.best_block().await?.number;
-        let began = Instant::now();
-        while arena.chain.finalised().await?.number < after
-            && began.elapsed() < Duration::from_secs(30)
-        {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        let alive = arena.chain.finalised().await?.number >= after;
-        let held = pending.is_null() && alive;
-        let about = format!("block {named} of {last}: {decided:?}, pending {pending}");
-        Ok((held, None, about))
-    }
 }
 
 pub(super) fn tried(attack: Attack, held: bool, waited: Option<Duration>, about: String) -> Tried {
@@ -328,52 +289,5 @@ async fn goes_on(token: &Pass, relay: &str, run: &RunUpload) -> Result<RunState>
         }
         ensure!(began.elapsed() < Duration::from_secs(60), "{answer:?}");
         tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-}
-
-/// On a chain with four members, one proposes as much as it can; another one has a proposal of its own.
-async fn fill_motions() -> Result<Outcome> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("members.json");
-    let output = format!("--output={}", file.display());
-    aside(move || subcommand(["export-chain-spec", "--chain=dev", &output])).await?;
-    let mut specification: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
-    let members = ["//Alice", "//Bob", "//Charlie", "//Dave"];
-    let mut accounts = BTreeSet::new();
-    for member in members {
-        accounts.insert(Account::from_secret_uri(member)?.id().to_string());
-    }
-    let patch = &mut specification["genesis"]["runtimeGenesis"]["patch"];
-    patch["members"]["members"] = json!(accounts);
-    std::fs::write(&file, specification.to_string())?;
-    let launch = Launch::bare()
-        .arg(format!("--chain={}", file.display()))
-        .args(["--alice", "--validator", "--sealing=instant"])
-        .arg(format!("--node-key={:064x}", 8));
-    let node = aside(|| launch.start()).await?;
-    let chain = ChainClient::connect(&node.url()).await?;
-    let filler = chain.submitter(Account::from_secret_uri(members[1])?);
-    let mut opened = 0;
-    for motion in 0..MOTIONS {
-        opened += u32::from(proposed(&filler, motion).await?);
-    }
-    let other = chain.submitter(Account::from_secret_uri(members[2])?);
-    let another = proposed(&other, MOTIONS).await?;
-    Ok((
-        another && opened < MOTIONS,
-        None,
-        format!("one member opened {opened} of {MOTIONS}, another one {another}"),
-    ))
-}
-
-/// Whether a motion is open now.
-async fn proposed(member: &Submitter, number: u32) -> Result<bool> {
-    let title = format!("Study {number}");
-    let sponsor: AccountId32 = member.account();
-    let call: Call = calls::create_study(3, sponsor, Policy::DeviceSigned, [9; 32], &title);
-    match member.submit_and_wait(call).await {
-        Ok(done) => Ok(done.succeeded().is_ok()),
-        Err(Error::Dispatch(_) | Error::Refused(_)) => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }

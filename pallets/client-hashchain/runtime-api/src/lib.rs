@@ -156,6 +156,15 @@ pub struct RotationView<AccountId> {
     pub successor: AccountId,
 }
 
+/// A part of the accounts of a study that were given up, and where to go on.
+#[derive(Clone, PartialEq, Eq, Encode, Decode, TypeInfo, Debug)]
+pub struct RotationsPage<AccountId> {
+    /// Accounts that were given up, each with the one that took its place then, in no particular order.
+    pub rotations: Vec<RotationView<AccountId>>,
+    /// What to give as `after` to go on. None: there are no more.
+    pub next: Option<AccountId>,
+}
+
 sp_api::decl_runtime_apis! {
     /// Reads the devices, their hashchains and their studies.
     pub trait HashchainApi<AccountId> where AccountId: Codec {
@@ -191,10 +200,11 @@ sp_api::decl_runtime_apis! {
         /// A study and its rules.
         fn study(study: u32) -> Option<StudyView<AccountId>>;
 
-        /// The accounts of a study that their holders gave up for others, in no particular order. What a former account
-        /// did is its successor's doing. They are no more than the accounts that the study was granted and, for each who
-        /// holds a role, `studies.maxRotations`.
-        fn rotations(study: u32) -> Vec<RotationView<AccountId>>;
+        /// The accounts of a study that their holders gave up for others, in no particular order, in parts. What a former
+        /// account did is its successor's doing. One call reads at most 1,025 accounts, those that took another's place
+        /// among them. If that was not all, the answer names in `next` what to give as `after` in the next call, also when it
+        /// has no account yet. The parts fit together when all are asked of the same block.
+        fn rotations(study: u32, after: Option<AccountId>) -> RotationsPage<AccountId>;
 
         /// Whether the account may send transactions to this chain at all.
         fn has_role(account: AccountId) -> bool;

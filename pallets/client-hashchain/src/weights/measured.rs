@@ -40,6 +40,12 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
             .saturating_add(T::DbWeight::get().reads(6))
             .saturating_add(T::DbWeight::get().writes(5))
     }
+    /// Counted in the sources, until it is measured.
+    fn further_studies(s: u32) -> Weight {
+        T::DbWeight::get()
+            .reads((5_u64).saturating_mul(s.into()))
+            .saturating_add(T::DbWeight::get().writes((3_u64).saturating_mul(s.into())))
+    }
     /// Measured for `p` from 0 to 16.
     fn further_pages(p: u32) -> Weight {
         Weight::from_parts(19_432_907, 5690)

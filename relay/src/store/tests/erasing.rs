@@ -185,6 +185,34 @@ pub(super) async fn old_bytes_leave(scratch: Scratch) {
     // The same order again changes nothing.
     store.order_erasure(&order(&[1]), "eva").await.unwrap();
     assert!(store.is_scrubbed().await.unwrap());
+    // Nothing is left for the hour of what was too old.
+    assert!(!store.scrub_the_old().await.unwrap());
+}
+
+pub(super) async fn hour_of_bytes(scratch: Scratch) {
+    let store = &scratch.store;
+    let is_postgres = store.database().is_postgres();
+    let mut random = StdRng::seed_from_u64(24);
+    let mut device = TestDevice::new(1);
+    let genesis = device.genesis();
+    let old = run(&mut device, &mut random);
+    accept(store, &[candidate(device.check(old.clone()), genesis)]).await;
+    register(store).await;
+    assert_eq!(store.expire(StudyId(0), 2_000_000_000).await.unwrap(), 3);
+    assert!(store.scrub().await.unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let old = [old];
+    let before = files(&scratch, &folder.path().join("before")).await;
+    assert_eq!(pieces(&old, &before) > 0, is_postgres);
+    // The hour has come, once.
+    for is_left in [is_postgres, false] {
+        assert_eq!(store.scrub_the_old().await.unwrap(), is_left);
+        assert_eq!(store.is_scrubbed().await.unwrap(), !is_left);
+        assert!(store.scrub().await.unwrap());
+        assert!(store.is_scrubbed().await.unwrap());
+    }
+    let after = files(&scratch, &folder.path().join("after")).await;
+    assert_eq!(pieces(&old, &after), 0);
 }
 
 pub(super) async fn nothing_comes_back(scratch: Scratch) {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A call of the account that registers the keys of this seed, with the proof that it has them.
-fn set_keys(sender: &Sender, seed: u8) -> Call<crate::Runtime> {
+pub(super) fn set_keys(sender: &Sender, seed: u8) -> Call<crate::Runtime> {
     let aura = sr25519::Pair::from_seed(&[seed; 32]);
     let grandpa = ed25519::Pair::from_seed(&[seed; 32]);
     let statement = (*b"POP_", sender.account()).encode();

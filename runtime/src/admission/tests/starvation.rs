@@ -7,166 +7,37 @@
 //! not fit together with what follows it in its account, leaves a lane that has cost it too much time in this way or in all, and stops
 //! when its clock says so.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use frame_support::{
-    assert_ok,
-    dispatch::DispatchClass,
-    weights::{constants::WEIGHT_REF_TIME_PER_MILLIS, Weight},
-};
-use frame_system::BlockWeight;
-use pallet_admission::Lane;
+use frame_support::{assert_ok, weights::Weight};
 use pallet_client_hashchain::{Run, RunEntry, SuspensionReason};
 use proptest::prelude::*;
 use sp_core::H256;
-use sp_keyring::Sr25519Keyring::{Alice, AliceStash, Bob, Charlie, Dave, Eve, One, Two};
-use sp_runtime::transaction_validity::{
-    InvalidTransaction, TransactionPriority, TransactionValidityError,
-};
+use sp_keyring::Sr25519Keyring::{Alice, AliceStash, Bob, Charlie, Dave, Eve, Ferdie, One, Two};
 
-use super::{
-    batch, batch_of, block, enrol, length, next_block, pool, run_of, HashchainCall, Sender,
-};
+use self::node::Pool;
+use super::{batch, batch_of, enrol, run_of, HashchainCall, Sender};
 use crate::{
-    limits::{MaxProposalWeight, SLOT_MILLISECONDS},
-    testing::development,
-    BlockNumber, Consortium, Runtime, RuntimeCall, RuntimeOrigin, System, UncheckedExtrinsic,
+    admission::motions::threshold, limits::MaxProposalWeight, testing::development, BlockNumber,
+    Consortium, Runtime, RuntimeCall, RuntimeOrigin,
 };
 
 mod crowds;
+mod every_call;
+mod node;
 
-/// Bytes that a node's pool holds, by default.
-const POOL: u32 = 128 * 1024 * 1024;
+/// A phone whose status offices change. Seeds of phones are their numbers here.
+const OFFICES: u8 = 0;
 
-/// Transactions that it holds, by default.
-const PLACES: usize = 65_536;
+/// The phone that writes, and waits.
+const PHONE: u8 = 1;
 
-/// What it costs an author to find that a transaction does not fit, in picoseconds.
-const PASSED_OVER: u64 = WEIGHT_REF_TIME_PER_MILLIS / 10;
-
-/// The part of its clock that an author loses in a lane before it leaves it, last lane first.
-const LOST: [u64; Lane::COUNT] = [4, 10, 10, 10];
-
-/// The hundredths of its clock that an author uses in a lane before it leaves it, last lane first.
-const SHARE: [u64; Lane::COUNT] = [100, 15, 25, 20];
-
-/// What an author's clock gives it among others, in picoseconds: half of a slot, less a tenth.
-const CLOCK: u64 = SLOT_MILLISECONDS * WEIGHT_REF_TIME_PER_MILLIS / 20 * 9;
+/// The phone that floods.
+const HOSTILE: u8 = 2;
 
 /// Blocks within which a transaction of another role is included.
 const SOON: BlockNumber = 3;
 
 /// Blocks within which a relay's batch is included.
 const BATCH_SOON: BlockNumber = 5;
-
-struct Waiting {
-    account: crate::AccountId,
-    nonce: u32,
-    transaction: UncheckedExtrinsic,
-}
-
-/// The pool of the author.
-#[derive(Default)]
-struct Pool {
-    /// By place: lower goes first.
-    waiting: BTreeMap<(TransactionPriority, u64), Waiting>,
-    bytes: u32,
-    arrivals: u64,
-}
-
-impl Pool {
-    /// Takes a transaction if it is valid and there is room, or one behind it to make room.
-    fn submit(&mut self, sender: Sender, nonce: u32, call: RuntimeCall) -> bool {
-        let transaction = sender.signed(nonce, call);
-        let Ok(validity) = pool(transaction.clone()) else {
-            return false;
-        };
-        let place = (TransactionPriority::MAX - validity.priority, self.arrivals);
-        self.arrivals += 1;
-        let bytes = length(&transaction);
-        while self.bytes + bytes > POOL || self.waiting.len() >= PLACES {
-            match self.waiting.last_entry() {
-                Some(last) if *last.key() > place => {
-                    self.bytes -= length(&last.remove().transaction);
-                }
-                _ => return false,
-            }
-        }
-        self.bytes += bytes;
-        let waiting = Waiting {
-            account: sender.account(),
-            nonce,
-            transaction,
-        };
-        self.waiting.insert(place, waiting);
-        true
-    }
-
-    /// Makes a block of what waits, and begins the next. Says whether this transaction was in it.
-    fn author(&mut self, of: &crate::AccountId, nonce: u32) -> bool {
-        let mut passed_over = BTreeSet::new();
-        let (mut lost, mut used) = ([0; Lane::COUNT], [0; Lane::COUNT]);
-        let mut gone = Vec::new();
-        // A transaction comes when the one before it of its account has been taken, and then at once if its place is earlier.
-        let mut open: BTreeSet<_> = self.waiting.keys().copied().collect();
-        let mut expected = BTreeMap::new();
-        while let Some(place) = open.iter().copied().find(|place| {
-            let waiting = &self.waiting[place];
-            let next = expected
-                .entry(waiting.account.clone())
-                .or_insert_with(|| System::account_nonce(&waiting.account));
-            let lane = lane(*place);
-            let is_left = lost[lane] > CLOCK / LOST[lane] || used[lane] > CLOCK / 100 * SHARE[lane];
-            waiting.nonce <= *next && !is_left && !passed_over.contains(&waiting.account)
-        }) {
-            open.remove(&place);
-            let waiting = &self.waiting[&place];
-            let before = spent();
-            match block(waiting.transaction.clone()) {
-                Ok(_) => {
-                    *expected.get_mut(&waiting.account).expect("just made") += 1;
-                    gone.push(place);
-                }
-                Err(refusal) if exhausted(refusal) => {
-                    passed_over.insert(waiting.account.clone());
-                    lost[lane(place)] += PASSED_OVER;
-                    used[lane(place)] += PASSED_OVER;
-                }
-                Err(_) => gone.push(place),
-            }
-            used[lane(place)] += spent() - before;
-            if spent() + lost.iter().sum::<u64>() > CLOCK {
-                break;
-            }
-        }
-        let mut included = false;
-        for place in gone {
-            let gone = self.waiting.remove(&place).expect("it was there");
-            self.bytes -= length(&gone.transaction);
-            included |= gone.account == *of && gone.nonce == nonce;
-        }
-        next_block();
-        included
-    }
-}
-
-/// The lane of a place.
-fn lane(place: (TransactionPriority, u64)) -> usize {
-    ((TransactionPriority::MAX - place.0) >> 32) as usize
-}
-
-fn exhausted(refusal: TransactionValidityError) -> bool {
-    refusal == InvalidTransaction::ExhaustsResources.into()
-}
-
-/// The time that an author has spent, by what was charged.
-fn spent() -> u64 {
-    let weight = BlockWeight::<Runtime>::get();
-    [DispatchClass::Normal, DispatchClass::Operational]
-        .map(|class| weight.get(class).ref_time())
-        .iter()
-        .sum()
-}
 
 /// What an attacker may send, as far as its role may.
 #[derive(Clone, Debug)]
@@ -222,7 +93,7 @@ impl Attack {
                     .into(),
                 };
                 pallet_collective::Call::propose {
-                    threshold: 1,
+                    threshold: threshold(&heavy),
                     proposal: Box::new(heavy),
                     length_bound: 1_000_000,
                 }
@@ -277,11 +148,11 @@ fn suspend(device: u32) -> RuntimeCall {
     .into()
 }
 
-/// One account of each role, and what it honestly sends.
+/// One account of each role, and what it honestly sends. None of it keeps another one from what it sends.
 fn parties() -> [(Sender, RuntimeCall, BlockNumber); 6] {
-    let remove_relay = pallet_studies::Call::remove_relay {
+    let add_relay = pallet_studies::Call::add_relay {
         study: 0,
-        account: Eve.to_account_id(),
+        account: Ferdie.to_account_id(),
     };
     let vote = pallet_collective::Call::vote {
         proposal: H256::zero(),
@@ -292,9 +163,9 @@ fn parties() -> [(Sender, RuntimeCall, BlockNumber); 6] {
     [
         (One.into(), vote.into(), SOON),
         (Two.into(), purge_keys.into(), SOON),
-        (Bob.into(), remove_relay.into(), SOON),
-        (Charlie.into(), suspend(0), SOON),
-        (Sender::Device(1), batch_of(&[0]), SOON),
+        (Bob.into(), add_relay.into(), SOON),
+        (Charlie.into(), suspend(OFFICES.into()), SOON),
+        (Sender::Device(PHONE), batch_of(&[PHONE.into()]), SOON),
         (Dave.into(), batch_of(&[0; 16]), BATCH_SOON),
     ]
 }
@@ -306,7 +177,7 @@ fn attackers() -> [Sender; 6] {
         Two.into(),
         Bob.into(),
         Charlie.into(),
-        Sender::Device(2),
+        Sender::Device(HOSTILE),
         Eve.into(),
     ]
 }
@@ -324,9 +195,10 @@ fn chain() -> sp_io::TestExternalities {
                 .expect("there is room");
         });
         Consortium::admit(&Two.to_account_id());
-        enrol(1);
-        enrol(2);
-        next_block();
+        for phone in [OFFICES, PHONE, HOSTILE] {
+            enrol(phone);
+        }
+        super::next_block();
     });
     chain
 }
@@ -346,7 +218,7 @@ fn waited(
         let mut calls = attacks.iter().cycle();
         let mut flood = |pool: &mut Pool, count: usize| {
             for attack in calls.by_ref().take(count) {
-                if pool.submit(attacker, nonce, attack.call(1)) {
+                if pool.submit(attacker, nonce, attack.call(HOSTILE.into())) {
                     nonce += 1;
                 }
             }
@@ -388,7 +260,8 @@ proptest! {
 fn a_relay_cannot_close_motions_at_all() {
     chain().execute_with(|| {
         let mut pool = Pool::default();
-        assert!(!pool.submit(Eve.into(), 0, Attack::Close(1_000).call(0)));
+        let close = Attack::Close(1_000).call(HOSTILE.into());
+        assert!(!pool.submit(Eve.into(), 0, close));
     });
 }
 
@@ -408,7 +281,8 @@ fn a_member_that_closes_nothing_with_all_its_might_keeps_nobody_out() {
 #[test]
 fn a_phone_that_floods_keeps_nobody_out() {
     for victim in [0, 1, 2, 3, 5] {
-        waited(Sender::Device(2), &[Attack::Gaps(3, 255)], 48, victim, 2);
+        let attacks = [Attack::Gaps(3, 255)];
+        waited(Sender::Device(HOSTILE), &attacks, 48, victim, 2);
     }
 }
 

@@ -2,6 +2,8 @@
 
 //! The chain beside the model: calls are dispatched, and what comes of them is compared.
 
+mod motions;
+
 use std::fmt::Debug;
 
 use frame_support::traits::Hooks;
@@ -9,10 +11,11 @@ use pallet_admission::{Outcome as Bytes, Rules as _, RunsOutcome, TopLevelRuns};
 use pallet_client_hashchain::{
     Call as Hashchain, Conflicts, Devices, Erasures, Event, JournalLength, StatusChanges,
 };
-use pallet_consortium::{KeyChanges, UrgentVotes, Validators};
+use pallet_consortium::{Collective, KeyChanges, UrgentVotes, Validators};
 use pallet_studies::{StudyPolicy, StudyStatus, Successors};
 use sp_runtime::{traits::Dispatchable, DispatchError};
 
+pub(super) use self::motions::compare_executed;
 use super::{
     runs::{bytes_of, Verdict},
     steps::{run_of, Act, By, Outcome},
@@ -20,8 +23,8 @@ use super::{
 };
 use crate::{
     admission::Admitted, limits::HOURS, AccountId, Accountability, Admission, BlockNumber,
-    ClientHashchain, Consortium, Members, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin,
-    Studies, System,
+    ClientHashchain, Consortium, Finality, Members, Runtime, RuntimeCall, RuntimeEvent,
+    RuntimeOrigin, Studies, System,
 };
 
 /// What differs, in words.
@@ -53,11 +56,15 @@ pub(super) fn dispatch(act: &Act) -> Result<(), &'static str> {
     };
     let result = act.call.clone().dispatch(origin);
     TopLevelRuns::<Runtime>::kill();
-    match result.map_err(|refused| refused.error) {
-        Ok(_) => Ok(()),
-        Err(DispatchError::BadOrigin) => Err("BadOrigin"),
-        Err(DispatchError::Module(error)) => Err(error.message.unwrap_or("no name")),
-        Err(error) => panic!("{error:?} is nothing that a call answers"),
+    result.map(drop).map_err(|refused| name_of(refused.error))
+}
+
+/// The name of an error, as the model has it.
+fn name_of(error: DispatchError) -> &'static str {
+    match error {
+        DispatchError::BadOrigin => "BadOrigin",
+        DispatchError::Module(error) => error.message.unwrap_or("no name"),
+        error => panic!("{error:?} is nothing that a call answers"),
     }
 }
 
@@ -78,7 +85,9 @@ pub(super) fn try_state() -> Same {
     named("client-hashchain", ClientHashchain::do_try_state())?;
     named("studies", Studies::do_try_state())?;
     named("consortium", Consortium::do_try_state())?;
-    named("accountability", Accountability::do_try_state())
+    named("accountability", Accountability::do_try_state())?;
+    named("finality", Finality::do_try_state())?;
+    named("admission", Admission::do_try_state())
 }
 
 /// Whether the table of admission says the same of a transaction.
@@ -201,7 +210,11 @@ pub(super) fn compare_touched(world: &World, act: &Act, from: usize) -> Same {
                 _ => study = (world.studies.len() as u32).checked_sub(1),
             }
         }
-        _ => compare_consortium(world)?,
+        // A motion, or Root, may have done anything to a study.
+        _ => {
+            compare_consortium(world)?;
+            compare_studies(world)?;
+        }
     }
     devices.sort_unstable();
     devices.dedup();
@@ -220,9 +233,7 @@ pub(super) fn compare_all(world: &World, accounts: &[AccountId]) -> Same {
     for device in 0..=world.devices.len() as u32 {
         compare_device(world, device)?;
     }
-    for study in 0..=world.studies.len() as u32 {
-        compare_study(world, study)?;
-    }
+    compare_studies(world)?;
     for account in accounts {
         let is_known = System::providers(account) > 0;
         same(
@@ -238,6 +249,11 @@ pub(super) fn compare_all(world: &World, accounts: &[AccountId]) -> Same {
     }
     compare_consortium(world)?;
     compare_journal(world, 0)
+}
+
+fn compare_studies(world: &World) -> Same {
+    let mut studies = 0..=world.studies.len() as u32;
+    studies.try_for_each(|study| compare_study(world, study))
 }
 
 fn compare_study(world: &World, id: u32) -> Same {
@@ -265,7 +281,9 @@ fn compare_study(world: &World, id: u32) -> Same {
         let in_hour = model.changes_in_hour(server, changes.window * HOURS);
         same(("changes by a server of", id), changes.count, in_hour)?;
     }
-    let given_up = Studies::rotations(id).into_iter().collect();
+    let (given_up, more) = Studies::rotations(id, None);
+    same(("parts of accounts given up in", id), more, None)?;
+    let given_up = given_up.into_iter().collect();
     same(("accounts given up in", id), &given_up, &model.given_up)
 }
 
@@ -352,7 +370,7 @@ fn compare_consortium(world: &World) -> Same {
         &members,
         &Vec::from_iter(world.members.clone()),
     )?;
-    let voters = pallet_collective::Members::<Runtime, pallet_consortium::Collective>::get();
+    let voters = pallet_collective::Members::<Runtime, Collective>::get();
     same("who votes", &voters, &members)?;
     let validators = Validators::<Runtime>::get().into_inner();
     same("the validators", &validators, &world.validators)?;
@@ -365,5 +383,5 @@ fn compare_consortium(world: &World) -> Same {
         let model = world.votes.get(member).cloned().unwrap_or_default();
         same(("urgent votes", member), &votes, &model)?;
     }
-    Ok(())
+    motions::compare(world)
 }

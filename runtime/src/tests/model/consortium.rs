@@ -6,18 +6,19 @@ use std::collections::BTreeSet;
 
 use pallet_admission::Lane;
 use pallet_client_hashchain::{Call as Hashchain, DeviceStatus};
+use pallet_collective::Call as Council;
 use pallet_consortium::{Call as Consortium, UrgentDecision};
 use pallet_studies::Call as Studies;
 use sp_runtime::MultiAddress;
 
 use super::{
-    steps::{ensure, By},
+    steps::{ensure, Act, By},
     world::{Decision, World},
 };
 use crate::{
     limits::{URGENT, URGENT_VOTES_PER_MEMBER},
     AccountId, Runtime, RuntimeCall, ACCOUNT_HAS_NO_ROLE, DEVICE_MAY_NOT_WRITE,
-    DEVICE_MAY_ONLY_SUBMIT, ROLE_MAY_NOT_CALL,
+    DEVICE_MAY_ONLY_SUBMIT, MOTION_NEEDS_ANOTHER_THRESHOLD, ROLE_MAY_NOT_CALL,
 };
 
 type Done = Result<(), &'static str>;
@@ -65,6 +66,14 @@ impl World {
                 self.become_members(all)
             }
             Consortium::remove_member { member } => self.remove_member(member),
+            Consortium::dispatch_as_root { call } => {
+                let as_root = Act {
+                    by: By::Root,
+                    call: (**call).clone(),
+                    at_top: false,
+                };
+                self.act(&as_root).map(drop)
+            }
             call => panic!("the model does not know {call:?}"),
         }
     }
@@ -123,6 +132,7 @@ impl World {
         self.key_changes
             .retain(|member, _| members.contains(member));
         self.members = members;
+        self.forget_motions_of_others();
         Ok(())
     }
 
@@ -135,6 +145,11 @@ impl World {
             .get(who)
             .is_none_or(|last| self.block >= last + URGENT);
         ensure(may, "KeyChangedRecently")?;
+        for motion in &mut self.motions {
+            if motion.proposer == *who {
+                motion.proposer = successor.clone();
+            }
+        }
         // Nobody escapes what the others want of it.
         for (decision, _) in self.votes.values_mut().flatten() {
             match decision {
@@ -172,8 +187,11 @@ impl World {
             .count();
         let mut tried = after.clone_consortium();
         tried.decide(decision)?;
-        // More than half cancel a motion, and there is none in this model.
-        if 3 * ayes >= 2 * members.len() {
+        let are_enough = match decision {
+            UrgentDecision::CancelMotion { .. } => 2 * ayes > members.len(),
+            _ => 3 * ayes >= 2 * members.len(),
+        };
+        if are_enough {
             after = tried;
             for member in &members {
                 after.forget_vote(member, decision);
@@ -183,6 +201,7 @@ impl World {
         self.validators = after.validators;
         self.votes = after.votes;
         self.key_changes = after.key_changes;
+        self.motions = after.motions;
         self.known.extend(after.known);
         Ok(())
     }
@@ -193,7 +212,11 @@ impl World {
             UrgentDecision::ReplaceMember { member, successor } => self.exchange(member, successor),
             UrgentDecision::RemoveValidator { validator } => self.remove_validator(validator),
             UrgentDecision::AuthorizeUpgrade { .. } => Ok(()),
-            UrgentDecision::CancelMotion { .. } => Err("NoSuchMotion"),
+            UrgentDecision::CancelMotion { motion } => {
+                ensure(self.motion(motion).is_ok(), "NoSuchMotion")?;
+                self.drop_motion(motion);
+                Ok(())
+            }
         }
     }
 
@@ -206,6 +229,7 @@ impl World {
             keyed: self.keyed.clone(),
             votes: self.votes.clone(),
             key_changes: self.key_changes.clone(),
+            motions: self.motions.clone(),
             ..World::default()
         }
     }
@@ -270,6 +294,16 @@ impl World {
                 Consortium::change_key { .. }
                 | Consortium::vote_urgent { .. }
                 | Consortium::withdraw_urgent_vote { .. },
+            ) => (member, Lane::Consortium),
+            RuntimeCall::Council(Council::propose {
+                threshold,
+                proposal,
+                ..
+            }) if member && *threshold != self.ayes_for(proposal) => {
+                return Err(MOTION_NEEDS_ANOTHER_THRESHOLD);
+            }
+            RuntimeCall::Council(
+                Council::propose { .. } | Council::vote { .. } | Council::close { .. },
             ) => (member, Lane::Consortium),
             _ => (false, Lane::Consortium),
         };

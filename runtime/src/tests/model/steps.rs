@@ -87,6 +87,7 @@ impl World {
             RuntimeCall::Studies(call) => self.study_call(&act.by, call),
             RuntimeCall::Consortium(call) => self.consortium_call(&act.by, call),
             RuntimeCall::Members(call) => self.members_call(&act.by, call),
+            RuntimeCall::Council(call) => self.council_call(&act.by, call),
             call => panic!("the model does not know {call:?}"),
         };
         done.map(|()| Vec::new())

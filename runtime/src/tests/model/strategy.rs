@@ -2,6 +2,7 @@
 
 //! What is tried next: each call that the model knows, by whoever may make it and by others, and runs of every shape.
 
+mod motions;
 mod phones;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,10 @@ use super::{
     steps::{Act, By},
     world::World,
 };
-use crate::{limits::URGENT, AccountId, BlockNumber, RuntimeCall};
+use crate::{
+    limits::{MOTION, URGENT},
+    AccountId, BlockNumber, RuntimeCall,
+};
 
 /// A key for which anybody can sign, and to which nobody can seal.
 pub(super) const WEAK_KEY: [u8; 32] = [0; 32];
@@ -102,12 +106,16 @@ impl Strategy {
         let act = match self.dice.below(100) {
             0..4 => {
                 let some = 1 + self.dice.below(40) as BlockNumber;
-                return Step::Blocks(if self.dice.percent(3) { URGENT } else { some });
+                return Step::Blocks(match self.dice.below(100) {
+                    0..3 => URGENT,
+                    3 => MOTION,
+                    _ => some,
+                });
             }
-            4..58 => self.bring_runs(world),
-            58..66 => self.enrol(world),
-            66..80 => self.change_a_device(world),
-            80..91 => self.change_a_study(world),
+            4..54 => self.bring_runs(world),
+            54..62 => self.enrol(world),
+            62..75 => self.change_a_device(world),
+            75..85 => self.change_a_study(world),
             _ => self.change_the_consortium(world),
         };
         Step::Call(Box::new(act))
@@ -323,6 +331,18 @@ impl Strategy {
     }
 
     fn change_the_consortium(&mut self, world: &World) -> Act {
+        match self.dice.below(100) {
+            0..55 => self.a_motion(world),
+            55..60 => {
+                let call = Box::new(self.a_decision(world));
+                self.decided(world, Consortium::dispatch_as_root { call })
+            }
+            _ => self.an_office_of_the_consortium(world),
+        }
+    }
+
+    /// Members and validators come and go, by decisions, urgent ones, and by themselves.
+    fn an_office_of_the_consortium(&mut self, world: &World) -> Act {
         let members: Vec<_> = world.members.iter().cloned().collect();
         let (account, other) = (self.anybody(), self.anybody());
         let member = self.dice.one_of(&members);
@@ -382,7 +402,7 @@ impl Strategy {
             },
             6..8 => UrgentDecision::RemoveValidator { validator: one },
             8 => UrgentDecision::CancelMotion {
-                motion: H256::zero(),
+                motion: self.an_open_motion(world).0,
             },
             _ => UrgentDecision::AuthorizeUpgrade {
                 code_hash: H256::repeat_byte(1),

@@ -9,7 +9,7 @@ use pallet_consortium::UrgentDecision;
 use pallet_studies::{Allowance, Amounts};
 use sp_core::H256;
 
-use super::steps::ensure;
+use super::{motions::Motion, steps::ensure};
 use crate::{limits::HOURS, AccountId, BlockNumber, Hash};
 
 /// How often the holder of a role may change its account in a study.
@@ -31,6 +31,12 @@ pub(super) struct World {
     pub(super) keyed: BTreeSet<AccountId>,
     /// The urgent decisions that a member votes for, and the first block in which it does not any more.
     pub(super) votes: BTreeMap<AccountId, Vec<(Decision, BlockNumber)>>,
+    /// The open motions, in the order in which they were proposed.
+    pub(super) motions: Vec<Motion>,
+    /// How many were proposed.
+    pub(super) proposed: u32,
+    /// What became of the call of a motion that the last call has closed.
+    pub(super) executed: Option<Result<(), &'static str>>,
     /// When a member took its account.
     pub(super) key_changes: BTreeMap<AccountId, BlockNumber>,
     /// Of who gave an account up, whom it named first.

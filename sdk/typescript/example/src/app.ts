@@ -2,7 +2,7 @@
 //
 // The diary's page: enrols once, asks one screen of questions a morning, says when the answers are safe.
 
-import { MHealthError, Texts, openPhone, ready } from './lib/browser.js';
+import { MHealthError, Texts, openPhone, persist, persisted, ready } from './lib/browser.js';
 import type { Phone } from './lib/browser.js';
 import { MEDIA_TYPE, nightOf, risen } from './night.js';
 import { paperOf, scan } from './paper.js';
@@ -40,6 +40,8 @@ function keep(name: string, value: string): void {
 
 let texts: Texts | undefined;
 let phone: Phone | undefined;
+/** Whether the browser promises to keep what is written. */
+let promised = false;
 /** The night that the next click on save corrects. */
 let correcting: string | undefined;
 
@@ -142,6 +144,8 @@ async function show(): Promise<void> {
   safe.hidden = status.queued > 0 || left > 0 || status.sealed === 0 || status.proved_in === null || stopped;
   // Without a mark between thousands: a block is a name, not an amount.
   put('safe', safe.hidden ? '' : say('safe', { block: `${status.proved_in}` }));
+  // Said before a code is used, and as long as there is anything to lose.
+  at('unkept').hidden = promised || !safe.hidden;
   const entries = [
     stopped ? say('stopped') : '',
     say('entries', { count: status.sealed, finalised: status.finalised }),
@@ -297,7 +301,10 @@ function fill(paper: Paper): void {
 
 async function scanned(): Promise<void> {
   if (!('BarcodeDetector' in globalThis)) return tell(say('scan-no'));
-  at('camera').hidden = false;
+  const camera = at('camera');
+  // One at a time: whichever ended first would take the picture from the other.
+  if (!camera.hidden) return;
+  camera.hidden = false;
   try {
     const found = await scan(at<HTMLVideoElement>('view'), at('stop'));
     if (found === undefined) return;
@@ -309,7 +316,9 @@ async function scanned(): Promise<void> {
   } catch {
     tell(say('scan-no'));
   } finally {
-    at('camera').hidden = true;
+    // Who stopped it goes on where it was begun.
+    if (camera.contains(document.activeElement)) at('scan').focus();
+    camera.hidden = true;
   }
 }
 
@@ -364,8 +373,8 @@ async function begin(): Promise<void> {
     // A code is not left in the browser's history.
     history.replaceState(null, '', location.pathname);
   }
-  // Asks the browser not to throw the diary away when the disk fills up. Some ask the person first, who need not answer.
-  void navigator.storage?.persist?.().catch(() => {});
+  promised = await persisted();
+  void persist().then(async (yes) => ((promised = yes), show())).catch(tellError);
   phone = await openPhone();
   await show();
   void send();

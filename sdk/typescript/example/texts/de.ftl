@@ -4,6 +4,7 @@ title = Schlaftagebuch
 language = Sprache
 skip = Zum Tagebuch springen
 broken = Diese Seite funktioniert hier nicht. Bitte öffnen Sie sie noch einmal. Wenn das nicht hilft, sagen Sie es Ihrem Studienteam.
+unkept = Dieser Browser verspricht nicht, zu behalten, was Sie schreiben. Wenn dies ein privates Fenster ist, geht alles verloren, sobald Sie es schließen: Bitte öffnen Sie diese Seite in einem gewöhnlichen Fenster.
 
 enrol-title = Teilnehmen
 enrol-intro = Sie haben von Ihrem Studienteam einen Zettel mit einem Code. Scannen Sie sein Bild, oder tippen Sie ab, was darauf steht.

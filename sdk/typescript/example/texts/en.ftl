@@ -4,6 +4,7 @@ title = Sleep diary
 language = Language
 skip = Skip to the diary
 broken = This page does not work here. Please open it again. If that does not help, tell your study team.
+unkept = This browser does not promise to keep what you write. If this is a private window, all of it is lost when you close it: please open this page in an ordinary one.
 
 enrol-title = Take part
 enrol-intro = You have a paper with a code from your study team. Scan its picture, or type what is on it.

@@ -5,8 +5,14 @@
 use pallet_admission::TOO_MANY_WAITING;
 use pallet_finality::ProofOf;
 
-use super::*;
-use crate::admission::tests::refused;
+use super::{
+    node::{Waiting, PLACES, POOL},
+    *,
+};
+use crate::{
+    admission::tests::{next_block, refused},
+    System,
+};
 
 /// Small transactions take a pool's places long before its bytes, and those of higher lanes drive the others out.
 #[test]
@@ -16,18 +22,18 @@ fn no_account_takes_the_places_of_the_pool() {
         (Two.into(), Attack::Keys),
         (Bob.into(), Attack::AddRelay),
         (Charlie.into(), Attack::Suspend),
-        (Sender::Device(2), Attack::Gaps(1, 0)),
+        (Sender::Device(HOSTILE), Attack::Gaps(1, 0)),
         (Eve.into(), Attack::Gaps(1, 0)),
     ];
     for (flood, attack) in floods {
         chain().execute_with(|| {
             let mut pool = Pool::default();
             let mut nonce = 0;
-            while nonce < PLACES as u32 && pool.submit(flood, nonce, attack.call(1)) {
+            while nonce < PLACES as u32 && pool.submit(flood, nonce, attack.call(HOSTILE.into())) {
                 nonce += 1;
             }
             assert!(nonce <= PLACES as u32 / 32, "{attack:?} has {nonce} places");
-            let answer = super::super::pool(flood.signed(nonce, attack.call(1)));
+            let answer = super::super::pool(flood.signed(nonce, attack.call(HOSTILE.into())));
             assert_eq!(answer, Err(refused(TOO_MANY_WAITING)), "{attack:?}");
 
             // Whom the pool takes now, it keeps.
@@ -39,7 +45,7 @@ fn no_account_takes_the_places_of_the_pool() {
             // With each block one more may come.
             pool.author(&relay.account(), 0);
             let next = System::account_nonce(flood.account());
-            assert!(pool.submit(flood, nonce, attack.call(1)) || next == 0);
+            assert!(pool.submit(flood, nonce, attack.call(HOSTILE.into())) || next == 0);
         });
     }
 }
@@ -71,7 +77,7 @@ fn servers_and_phones_that_flood_together_leave_time_for_relays() {
         next_block();
         let mut pool = Pool::default();
         for nonce in 0..1_000 {
-            assert!(pool.submit(Charlie.into(), nonce, Attack::Enrol.call(1)));
+            assert!(pool.submit(Charlie.into(), nonce, Attack::Enrol.call(HOSTILE.into())));
         }
         for nonce in 0..16 {
             for phone in &phones {
@@ -84,7 +90,7 @@ fn servers_and_phones_that_flood_together_leave_time_for_relays() {
 }
 
 /// Bytes that prove nothing.
-fn report(bytes: usize) -> RuntimeCall {
+pub(super) fn report(bytes: usize) -> RuntimeCall {
     let half = ProofOf::<Runtime>::try_from(vec![0; bytes / 2]).expect("it is short");
     pallet_finality::Call::<Runtime>::report_conflict {
         set: 0,
@@ -96,7 +102,7 @@ fn report(bytes: usize) -> RuntimeCall {
 }
 
 /// As long as the code of a runtime.
-fn upgrade(bytes: usize) -> RuntimeCall {
+pub(super) fn upgrade(bytes: usize) -> RuntimeCall {
     let code = vec![0; bytes];
     frame_system::Call::<Runtime>::apply_authorized_upgrade { code }.into()
 }

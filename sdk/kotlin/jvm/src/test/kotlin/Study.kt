@@ -24,8 +24,17 @@ class Study(root: Path) : AutoCloseable {
 
     /** From now on the servers behave like this. */
     fun play(conduct: String) {
-        val told = HttpRequest.newBuilder(URI.create("$url/played/$conduct")).POST(HttpRequest.BodyPublishers.noBody()).build()
-        same(client.send(told, HttpResponse.BodyHandlers.discarding()).statusCode(), 200)
+        asked(conduct)
+    }
+
+    /** What was sent, and what was wrong with it. */
+    fun report(): Members = Json.read(asked("report"))
+
+    private fun asked(what: String): String {
+        val request = HttpRequest.newBuilder(URI.create("$url/played/$what")).POST(HttpRequest.BodyPublishers.noBody()).build()
+        val answer = client.send(request, HttpResponse.BodyHandlers.ofString())
+        same(answer.statusCode(), 200)
+        return answer.body()
     }
 
     override fun close() {

@@ -48,7 +48,6 @@ import org.mhealthchain.core.StorageFault
 import org.mhealthchain.core.StoreHost
 import org.mhealthchain.core.StoreWrite
 import org.mhealthchain.core.StoredPair
-import org.mhealthchain.example.told
 import org.mhealthchain.sentence
 
 private inline fun <reified T : Throwable> refused(work: () -> Unit): T =
@@ -224,8 +223,10 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
         val android = root.resolve("sdk/kotlin/android/src/main")
         val store = android.resolve("kotlin/org/mhealthchain/android/AndroidStore.kt").readText()
         val folder = Regex("File\\(context\\.filesDir, \"(.+)\"\\)").find(store)!!.groupValues[1]
-        for (rules in listOf("backup_rules.xml", "full_backup_content.xml")) {
-            val text = android.resolve("res/xml/$rules").readText()
+        val manifest = android.resolve("AndroidManifest.xml").readText()
+        for ((attribute, rules) in listOf("dataExtractionRules" to "backup_rules", "fullBackupContent" to "full_backup_content")) {
+            check("android:$attribute=\"@xml/$rules\"" in manifest) { "the manifest does not name $rules" }
+            val text = android.resolve("res/xml/$rules.xml").readText()
             val kept = Regex("<exclude domain=\"file\" path=\"(.+)/\" />").findAll(text).map { it.groupValues[1] }.toSet()
             same(kept, setOf(folder))
         }
@@ -303,18 +304,6 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
                     check(said.none { stopped("another_reason", status).sentence(Language.ENGLISH) == it })
                 }
                 check("the word another_reason." in stopped("another_reason", status).sentence(Language.ENGLISH))
-            }
-        }
-    },
-    "the example says that data are safe when all of them are proved, and at no other time" to { folder ->
-        runBlocking {
-            Phone.inFolder(folder).use { phone ->
-                val safe = phone.status().copy(queued = 0u, stopped = null, provedIn = 12u)
-                check("safe" in told(safe, "advice"))
-                val others = listOf(
-                    safe.copy(queued = 1u), safe.copy(leftBehind = 1u), safe.copy(stopped = "foreign_head"), safe.copy(provedIn = null),
-                )
-                for (status in others) same(told(status, "advice"), "advice")
             }
         }
     },
@@ -461,7 +450,8 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
 
 fun main(arguments: Array<String>) {
     val begun = System.nanoTime()
-    val tests = tests(Path.of(arguments[0]))
+    val root = Path.of(arguments[0])
+    val tests = tests(root) + firstEntryTests(root)
     val failures = tests.count { (claim, test) ->
         val folder = Files.createTempDirectory("mhealth-chain-test")
         try {
