@@ -7,10 +7,16 @@
 //! takes more than a second even there, nothing was shown, and the test fails with `inconclusive`.
 
 use mhealth_testing::crowd::Site;
+use mhealth_testing::databases::Kind;
+use mhealth_testing::on_both_databases;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_at_a_relay_keeps_nobody_out() {
-    let site = Site::start().await.expect("the servers start");
+on_both_databases! {
+    a_crowd_at_a_relay_keeps_nobody_out
+    a_crowd_at_an_authentication_server_keeps_nobody_from_suspending_a_phone
+}
+
+async fn a_crowd_at_a_relay_keeps_nobody_out(kind: Kind) {
+    let site = Site::start(kind).await.expect("the servers start");
     let strangers = site.strangers_at_the_relay(1).await;
     let strangers = strangers.expect("honest phones are let in");
     eprintln!("strangers: {strangers:?}");
@@ -21,9 +27,8 @@ async fn a_crowd_at_a_relay_keeps_nobody_out() {
     with_token.check().expect("nobody is kept out");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_at_an_authentication_server_keeps_nobody_from_suspending_a_phone() {
-    let site = Site::start().await.expect("the servers start");
+async fn a_crowd_at_an_authentication_server_keeps_nobody_from_suspending_a_phone(kind: Kind) {
+    let site = Site::start(kind).await.expect("the servers start");
     let strangers = site.strangers_at_the_office(1).await;
     let strangers = strangers.expect("honest phones and staff are let in");
     eprintln!("strangers: {strangers:?}");

@@ -18,7 +18,7 @@ mod site;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use mhealth_testing::{output, process};
 
 /// The fault run: kills devices, relays, the authentication server, the node and PostgreSQL at random points under load,
@@ -59,10 +59,33 @@ struct Options {
     /// up. scripts/faults mounts them where it may. Without it no disk fills up, which is said.
     #[arg(long, value_name = "FOLDER")]
     disks: Option<PathBuf>,
+    /// Where the authentication server keeps its data: in a file, or in a database of the PostgreSQL that relays share. Without it an
+    /// odd seed takes the file, and an even one PostgreSQL.
+    #[arg(long, value_name = "DATABASE")]
+    auth_database: Option<AuthDatabase>,
     /// Folder for the chain, the databases, the devices and the record of all acknowledgements. What an earlier fault run
     /// left there is replaced.
     #[arg(long, value_name = "FOLDER", default_value = "output/faults")]
     output: PathBuf,
+}
+
+/// Where the authentication server keeps its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum AuthDatabase {
+    /// In a file.
+    Sqlite,
+    /// In PostgreSQL.
+    Postgresql,
+}
+
+impl Options {
+    fn auth_database(&self) -> AuthDatabase {
+        let by_seed = match self.seed % 2 {
+            0 => AuthDatabase::Postgresql,
+            _ => AuthDatabase::Sqlite,
+        };
+        self.auth_database.unwrap_or(by_seed)
+    }
 }
 
 /// Another run.

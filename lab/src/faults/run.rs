@@ -43,7 +43,9 @@ pub(crate) async fn run(options: &Options, output: &Path) -> Result<bool> {
         println!("No disk will fill up: no small file systems could be mounted.");
     }
     let record = Arc::new(Record::new(&output.join("acknowledged.ndjson"))?);
-    let site = Site::start(output, options.disks.clone(), &record).await?;
+    let auth_database = options.auth_database();
+    println!("The authentication server keeps its data in {auth_database:?}.");
+    let site = Site::start(output, options.disks.clone(), auth_database, &record).await?;
     let volume = Volume {
         lanes: options.lanes,
         devices: options.devices,

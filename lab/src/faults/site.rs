@@ -6,7 +6,7 @@
 //! devices ─┬─ link ── relay 0 ─┐ PostgreSQL,
 //!          ├─ link ── relay 1 ─┘ //Dave        each relay and the authentication server ── link ── node
 //!          ├─ link ── relay 2 ── SQLite, //Eve
-//!          └─ link ── authentication server, SQLite
+//!          └─ link ── authentication server, SQLite or a database of its own in PostgreSQL
 //! ```
 
 use std::fs::{self, File};
@@ -31,6 +31,7 @@ use crate::load::{Load, Servers};
 use crate::plan::{Disk, Fault, Leaned, Link, Target, RELAYS};
 use crate::proxy::{Proxy, State};
 use crate::record::{Keeper, Record};
+use crate::AuthDatabase;
 
 /// Accounts of the relays: the first two processes share one.
 const ACCOUNTS: [&str; RELAYS] = ["//Dave", "//Dave", "//Eve"];
@@ -74,6 +75,7 @@ impl Site {
     pub(crate) async fn start(
         folder: &Path,
         disks: Option<PathBuf>,
+        auth_database: AuthDatabase,
         record: &Arc<Record>,
     ) -> Result<Self> {
         let node = node::Launch::consensus()
@@ -96,7 +98,10 @@ impl Site {
             study: SIGNED_STUDY,
             chain: links.to_node[RELAYS].websocket_url(),
             account: "//Charlie",
-            database: servers::sqlite_in(folder, "auth.db"),
+            database: match auth_database {
+                AuthDatabase::Sqlite => servers::sqlite_in(folder, "auth.db"),
+                AuthDatabase::Postgresql => postgres.new_database()?,
+            },
             issuer: Some(auth_url.clone()),
             relays: relay_urls.clone(),
         });

@@ -19,10 +19,12 @@ use super::cost::{percentile, Cost};
 use super::{
     ask, strangers_at_a_relay, strangers_at_an_office, thieves_at_a_relay, Answered, Crowd,
 };
+use crate::databases::Kind;
 use crate::handset::{Door, Handset, Pass};
 use crate::http;
 use crate::node::{self, Node};
 use crate::port::Port;
+use crate::postgres::Postgres;
 use crate::process::peak_memory;
 use crate::servers::{self, AuthOptions, Launch, RelayOptions, Server};
 use crate::topology::{last_word, OFFICES, RELAYS, SIGNED_STUDY, SPONSOR};
@@ -46,6 +48,7 @@ pub struct Site {
     /// The other pair.
     pub spared: Pair,
     _node: Node,
+    _postgres: Option<Postgres>,
     _folder: tempfile::TempDir,
 }
 
@@ -113,14 +116,25 @@ fn usual(launch: Launch) -> Launch {
 }
 
 impl Pair {
-    fn start(node: &Node, number: usize, folder: &Path) -> Result<Self> {
+    fn start(
+        node: &Node,
+        number: usize,
+        folder: &Path,
+        postgres: Option<&Postgres>,
+    ) -> Result<Self> {
         let port = Port::reserve()?;
-        let database = |name: &str| servers::sqlite_in(folder, &format!("{name}-{number}.db"));
+        let database = |name: &str| match postgres {
+            Some(postgres) => postgres.new_database(),
+            None => {
+                let file = format!("{name}-{number}.db");
+                Ok(servers::sqlite_in(folder, &file))
+            }
+        };
         let launch = usual(servers::auth(&AuthOptions {
             study: SIGNED_STUDY,
             chain: node.url(),
             account: OFFICES[number],
-            database: database("auth"),
+            database: database("auth")?,
             issuer: None,
             relays: vec![port.url()],
         }));
@@ -130,7 +144,7 @@ impl Pair {
             study: SIGNED_STUDY,
             chain: node.url(),
             account: RELAYS[number],
-            database: database("relay"),
+            database: database("relay")?,
             issuer: auth.url(),
         }));
         let relay = relay.start_at(port)?;
@@ -152,8 +166,8 @@ impl Pair {
 }
 
 impl Site {
-    /// Starts it.
-    pub async fn start() -> Result<Self> {
+    /// Starts it, with databases of this kind.
+    pub async fn start(kind: Kind) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         // A block for what is brought and no others: a busy machine's pool does not keep up with five blocks a second, and whoever
         // waits for a transaction then waits for the machine.
@@ -167,14 +181,20 @@ impl Site {
         let path = folder.path().to_owned();
         // Servers that start ask each other.
         let started = tokio::task::spawn_blocking(move || {
-            let pairs = (Pair::start(&node, 0, &path)?, Pair::start(&node, 1, &path)?);
-            anyhow::Ok((pairs, node))
+            let postgres = match kind {
+                Kind::Sqlite => None,
+                Kind::Postgres => Some(Postgres::start()?),
+            };
+            let pair = |number| Pair::start(&node, number, &path, postgres.as_ref());
+            let pairs = (pair(0)?, pair(1)?);
+            anyhow::Ok((pairs, node, postgres))
         });
-        let ((leaned, spared), node) = started.await??;
+        let ((leaned, spared), node, postgres) = started.await??;
         Ok(Site {
             leaned,
             spared,
             _node: node,
+            _postgres: postgres,
             _folder: folder,
         })
     }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use mhealth_testing::crowd::Site;
+use mhealth_testing::databases::Kind;
 
 use super::super::rights::tried;
 use crate::attack::Attack;
 use crate::play::Tried;
 
 pub(super) async fn play(row: Attack, seed: u64, attempts: u32) -> Result<Vec<Tried>> {
-    let site = Site::start().await?;
+    let site = Site::start(Kind::Sqlite).await?;
     let mut all = Vec::new();
     for number in 0..u64::from(attempts) {
         let seed = (seed << 16) + number;
