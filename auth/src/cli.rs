@@ -4,16 +4,15 @@
 
 use mhealth_server::backup::{self, CopyCommand};
 use mhealth_server::credentials::{Change, CredentialCommand};
-use mhealth_server::doctor::{Condition, Doctor, DoctorOptions, Office};
+use mhealth_server::doctor::DoctorOptions;
 use mhealth_server::scopes::OneOrAll;
 use mhealth_server::startup::say;
 use mhealth_server::{
-    install_crypto, stop_on_signals, Clock, Database, Duty, Scopes, ServerOptions, StudyOption,
-    SystemClock,
+    stop_on_signals, Clock, Database, Duty, Scopes, ServerOptions, StudyOption, SystemClock,
 };
 
+use crate::doctor;
 use crate::keys::KeyRing;
-use crate::mark::{self, LogMark};
 use crate::paper::{self, PaperOptions};
 use crate::routes::STAFF_DUTIES;
 use crate::server::{serve, AuthOptions};
@@ -26,7 +25,7 @@ use crate::store::Store;
 #[command(name = "mhealth-auth", version)]
 pub struct Options {
     #[command(flatten)]
-    server: ServerOptions,
+    pub(crate) server: ServerOptions,
     #[command(flatten)]
     pub(crate) auth: AuthOptions,
     #[command(subcommand)]
@@ -129,7 +128,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             say(format_args!("wrote {}", paper.out.display()))?;
             Ok(())
         }
-        Some(Command::Doctor(how)) => doctor(&options, *how).await,
+        Some(Command::Doctor(how)) => doctor::run(&options, *how).await,
         Some(Command::Copy(CopyCommand::Backup { file })) => {
             let url = options.server.database_url()?;
             backup::backup(&url, file).await?;
@@ -169,47 +168,6 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             Ok(())
         }
     }
-}
-
-async fn doctor(options: &Options, how: DoctorOptions) -> anyhow::Result<()> {
-    install_crypto();
-    let mut doctor = Doctor::default();
-    let studies: Vec<_> = options.auth.study.into_iter().collect();
-    if studies.is_empty() {
-        doctor.note("study", Condition::Bad, "None is given: --study.");
-    }
-    let (chain, office) = (&options.auth.chain, Office::AuthenticationServer);
-    doctor
-        .examine(&options.server, chain, office, &studies)
-        .await;
-    doctor.take("key secret", options.auth.key_secret(), |_| {
-        "Signing keys are encrypted with it.".to_owned()
-    });
-    examine_mark(&mut doctor, options).await;
-    if options.auth.relays.is_empty() {
-        let detail = "None is named, so tokens are good nowhere: give --relay.";
-        doctor.note("relays", Condition::Doubtful, detail);
-    }
-    doctor.print(how)
-}
-
-/// How far the log has come, by which an old copy of the database is known.
-async fn examine_mark(doctor: &mut Doctor, options: &Options) {
-    const PART: &str = "log mark";
-    let Ok(url) = options.server.database_url() else {
-        return;
-    };
-    let Some(place) = LogMark::place(options.auth.log_mark.as_deref(), &url) else {
-        let detail = "There is none, so an old copy that somebody puts back goes unnoticed: give --log-mark.";
-        return doctor.note(PART, Condition::Doubtful, detail);
-    };
-    let Some(database) = doctor.open_database(&options.server).await else {
-        return;
-    };
-    let store = Store::as_it_is(database.clone());
-    let said = mark::described(&place, &store).await;
-    doctor.take(PART, said, String::clone);
-    database.close().await;
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub mod cli;
 pub mod codes;
 pub mod connection;
 pub mod desk;
+mod doctor;
 pub mod enrolments;
 pub mod keys;
 pub mod log;

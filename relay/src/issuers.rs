@@ -12,9 +12,8 @@ use futures::future::join_all;
 use hashchain::StudyId;
 use mhealth_api::{JwkSet, Key};
 use mhealth_chain_client::is_on_this_machine;
-use mhealth_server::BaseAddress;
+use mhealth_server::{BaseAddress, SharedClock};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often key sets are read anew. A key that its server took back is refused after this time at the latest.
@@ -93,6 +92,7 @@ pub enum Lookup {
 pub struct Issuers {
     trusted: Arc<RwLock<Arc<[Trusted]>>>,
     http: reqwest::Client,
+    clock: SharedClock,
 }
 
 /// An issuer, once for all studies that it speaks for.
@@ -107,22 +107,25 @@ struct Issuer {
     /// Where its keys are.
     jwks: String,
     http: reqwest::Client,
+    clock: SharedClock,
     keys: RwLock<Option<KeySet>>,
-    /// When the keys were asked for last.
-    asked_at: Mutex<Option<Instant>>,
+    /// When the keys were asked for last, by time that passes.
+    asked_at: Mutex<Option<Duration>>,
 }
 
 struct KeySet {
     by_id: HashMap<String, Key>,
-    read_at: Instant,
+    /// By time that passes, whatever the machine's clock is set to.
+    read_at: Duration,
 }
 
 impl Issuers {
     /// Nothing is read yet. TLS certificates of the servers are checked by `http`.
-    pub fn new(trusted: Vec<TrustedIssuer>, http: reqwest::Client) -> Self {
+    pub fn new(trusted: Vec<TrustedIssuer>, http: reqwest::Client, clock: SharedClock) -> Self {
         let issuers = Self {
             trusted: Arc::new(RwLock::new([].into())),
             http,
+            clock,
         };
         issuers.replace(trusted);
         issuers
@@ -149,6 +152,7 @@ impl Issuers {
                     name: name.clone(),
                     jwks: jwks.clone(),
                     http: self.http.clone(),
+                    clock: self.clock.clone(),
                     keys: RwLock::default(),
                     asked_at: Mutex::default(),
                 })
@@ -180,7 +184,7 @@ impl Issuers {
     pub(crate) fn set_keys(&self, issuer: &str, keys: impl IntoIterator<Item = (String, Key)>) {
         let issuer = self.find(issuer).unwrap();
         let by_id = keys.into_iter().collect();
-        let read_at = Instant::now();
+        let read_at = self.clock.passed();
         *issuer.keys.write().unwrap() = Some(KeySet { by_id, read_at });
         *issuer.asked_at.try_lock().unwrap() = Some(read_at + STALE);
     }
@@ -264,8 +268,12 @@ impl Issuer {
             .read()
             .expect("no holder of this lock panics; qed");
         let known = keys.as_ref();
-        let fresh = known.filter(|keys| keys.read_at.elapsed() < STALE);
+        let fresh = known.filter(|keys| self.is_fresh(keys));
         fresh.map(|keys| keys.by_id.len())
+    }
+
+    fn is_fresh(&self, keys: &KeySet) -> bool {
+        self.clock.passed() < keys.read_at + STALE
     }
 
     fn known_key(&self, kid: &str) -> Lookup {
@@ -274,7 +282,7 @@ impl Issuer {
             .read()
             .expect("no holder of this lock panics; qed");
         match keys.as_ref() {
-            Some(keys) if keys.read_at.elapsed() < STALE => keys
+            Some(keys) if self.is_fresh(keys) => keys
                 .by_id
                 .get(kid)
                 .map_or(Lookup::NoSuchKey, |key| Lookup::Key(*key)),
@@ -285,7 +293,7 @@ impl Issuer {
     /// Reads the keys, unless somebody has just done so. What cannot be read leaves the keys as they are.
     async fn read_again(&self) {
         let mut asked_at = self.asked_at.lock().await;
-        let now = Instant::now();
+        let now = self.clock.passed();
         if asked_at.is_some_and(|at| now < at + BETWEEN_READS) {
             return;
         }
@@ -332,6 +340,8 @@ impl Issuer {
 
 #[cfg(test)]
 mod tests {
+    use mhealth_server::ManualClock;
+
     use super::*;
 
     #[test]
@@ -384,7 +394,8 @@ mod tests {
             let text = format!("issuer=https://auth.example,study={study},jwks={address}");
             text.parse().unwrap()
         };
-        let issuers = Issuers::new(vec![of(0), of(1)], crate::mutations::http());
+        let clock = ManualClock::at(1_000_000);
+        let issuers = Issuers::new(vec![of(0), of(1)], crate::mutations::http(), clock);
         issuers.read().await;
         let asked = || asked.load(std::sync::atomic::Ordering::SeqCst);
         assert_eq!(asked(), 1);
@@ -397,5 +408,25 @@ mod tests {
         assert_eq!(speaks_for(&issuers), [false, true, false]);
         assert_eq!(issuers.keys_known(), [(name.to_owned(), Some(0))]);
         assert_eq!(asked(), 1);
+    }
+
+    #[tokio::test]
+    async fn keys_grow_old_whatever_the_clock_is_set_to() {
+        let (address, asked) = keys().await;
+        let trusted = format!("issuer=https://auth.example,study=0,jwks={address}");
+        let clock = ManualClock::at(1_000_000);
+        let trusted = vec![trusted.parse().unwrap()];
+        let issuers = Issuers::new(trusted, crate::mutations::http(), clock.clone());
+        issuers.read().await;
+        let asked = || asked.load(std::sync::atomic::Ordering::SeqCst);
+        for step in [1_000, 9_000_000_000] {
+            clock.set(step);
+            issuers.read().await;
+            assert_eq!((issuers.unknown().len(), asked()), (0, 1), "{step}");
+        }
+        clock.advance(STALE.as_secs());
+        assert_eq!(issuers.unknown().len(), 1);
+        issuers.read().await;
+        assert_eq!((issuers.unknown().len(), asked()), (0, 2));
     }
 }

@@ -166,7 +166,7 @@ async fn no_token_but_the_signed_one_is_taken() {
     let issuer = "https://auth.example";
     let trusted: TrustedIssuer = format!("issuer={issuer},study=0").parse().unwrap();
     let clock = ManualClock::at(NOW);
-    let issuers = Issuers::new(vec![trusted], http());
+    let issuers = Issuers::new(vec![trusted], http(), clock.clone());
     issuers.set_keys(
         issuer,
         [("one".to_owned(), Key(key.verifying_key().to_bytes()))],

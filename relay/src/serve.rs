@@ -80,7 +80,7 @@ async fn doctor(options: &Options, how: DoctorOptions) -> anyhow::Result<()> {
     doctor
         .examine(&options.server, &options.chain, Office::Relay, &studies)
         .await;
-    let issuers = issuers(&options.relay)?;
+    let issuers = issuers(&options.relay, Arc::new(SystemClock))?;
     issuers.read().await;
     for (issuer, keys) in issuers.keys_known() {
         match keys {
@@ -197,7 +197,7 @@ impl Parts {
         bounds: Bounds,
         ground: &Ground,
     ) -> anyhow::Result<Self> {
-        let issuers = issuers(options)?;
+        let issuers = issuers(options, clock.clone())?;
         let metrics = Metrics::register(&ground.registry)?;
         let directory = Directory::new(ledger.clone(), clock.clone());
         let stored = Arc::new(Notify::new());
@@ -326,7 +326,7 @@ async fn reload_issuers(issuers: Issuers, stop: CancellationToken) {
 }
 
 /// The authentication servers that are trusted, whose keys are read over HTTP.
-fn issuers(options: &RelayOptions) -> anyhow::Result<Issuers> {
+fn issuers(options: &RelayOptions, clock: SharedClock) -> anyhow::Result<Issuers> {
     if options.issuers.is_empty() {
         tracing::warn!("no issuer is trusted, so nobody can upload: give --trusted-issuer");
     }
@@ -335,7 +335,7 @@ fn issuers(options: &RelayOptions) -> anyhow::Result<Issuers> {
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .context("no HTTP client")?;
-    Ok(Issuers::new(options.issuers.clone(), http))
+    Ok(Issuers::new(options.issuers.clone(), http, clock))
 }
 
 /// The chain. A relay that knows its chain from its database serves at once, whether the node is there or not: devices

@@ -118,6 +118,16 @@ impl Login {
         }))
     }
 
+    /// What the provider is called.
+    pub(crate) fn issuer(&self) -> &str {
+        self.provider.issuer()
+    }
+
+    /// Whether the provider answers, as it does when somebody logs in.
+    pub(crate) async fn examine(&self) -> Result<(), ApiError> {
+        self.provider.begin().await.map(drop)
+    }
+
     /// The provider's page, and what the browser has to bring back in its cookie.
     pub async fn begin(&self, now: u64) -> Result<(String, String), ApiError> {
         let (url, begun) = self.provider.begin().await?;

@@ -31,8 +31,13 @@ pub struct LoginOptions {
     )]
     pub oidc_client_secret: Option<SecretText>,
 
-    /// File that has this secret.
-    #[arg(long, value_name = "FILE", conflicts_with = "oidc_client_secret")]
+    /// File that has this secret. Nobody but its owner may be able to read it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "MHEALTH_OIDC_CLIENT_SECRET_FILE",
+        conflicts_with = "oidc_client_secret"
+    )]
     pub oidc_client_secret_file: Option<PathBuf>,
 
     /// Address to which the provider sends browsers back, as it is registered there. Default: the server's base address and

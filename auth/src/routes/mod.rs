@@ -18,8 +18,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use hashchain::DeviceId;
-use mhealth_api::{Code, DPOP};
+use mhealth_api::{Code, Key, DPOP};
 use mhealth_chain_client::StudyView;
 use mhealth_server::dpop::Proven;
 use mhealth_server::{ApiError, Together};
@@ -42,7 +41,8 @@ const LOOKS_APART: Duration = Duration::from_millis(50);
 pub struct Shared {
     /// The server's state.
     pub app: Arc<App>,
-    devices: Arc<DefaultKeyedRateLimiter<DeviceId>>,
+    /// By the keys of devices.
+    devices: Arc<DefaultKeyedRateLimiter<[u8; 32]>>,
     /// The server's own study, as it is on the finalised chain.
     pub(crate) study: Arc<Together<Result<StudyView, ApiError>>>,
 }
@@ -58,9 +58,10 @@ impl Shared {
         }
     }
 
-    /// `too_many_requests` for a device that asks too often, once it is known to be that device.
-    fn admit_device(&self, device: DeviceId) -> Result<(), ApiError> {
-        self.devices.check_key(&device).map_err(|refusal| {
+    /// `too_many_requests` for a device that asks too often. It goes by its key, which stands in the head of a request with the proof that
+    /// the device has it: neither the body is read for that, nor the chain.
+    fn admit_device(&self, key: &Key) -> Result<(), ApiError> {
+        self.devices.check_key(&key.0).map_err(|refusal| {
             let wait = refusal.wait_time_from(DefaultClock::default().now());
             ApiError::from(Code::TooManyRequests).retry_after(wait)
         })
@@ -72,14 +73,16 @@ impl Shared {
     }
 }
 
-/// Who proves to possess a key. Checked from the head of the request, before its body is read.
+/// Who proves to possess a key, and does not ask too often. Checked from the head of the request, before its body is read.
 pub(crate) struct Prover(pub(crate) Proven);
 
 impl FromRequestParts<Shared> for Prover {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
-        shared.app.proofs.check(parts, None).map(Self)
+        let proven = shared.app.proofs.check(parts, None)?;
+        shared.admit_device(&proven.key)?;
+        Ok(Self(proven))
     }
 }
 

@@ -76,7 +76,6 @@ async fn token(
     Json(request): Json<TokenRequest>,
 ) -> Result<Response, ApiError> {
     let device = shared.app.proven_device(request.device, &proven).await?;
-    shared.admit_device(request.device)?;
     let answer: TokenAnswer = shared.app.token(&device, &proven).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }

@@ -6,6 +6,7 @@ mod administering;
 mod approving;
 mod commands;
 mod copies;
+mod doctor;
 mod duties;
 mod enrolling;
 mod guessing;

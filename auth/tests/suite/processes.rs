@@ -335,40 +335,6 @@ async fn a_database_of_another_study_is_refused(setting: Setting) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_doctor_looks_at_the_chain_and_the_study() {
-    let setting = Setting::new(Kind::Sqlite).await;
-    let with = launch(&setting, "").env("MHEALTH_NODE_URL", &setting.node_url);
-    let said = with
-        .clone()
-        .env("MHEALTH_STUDY", "0")
-        .run(&["doctor"])
-        .unwrap();
-    for line in [
-        "good      node: ",
-        "good      study: ",
-        "good      role: ",
-        "good      log mark: ",
-        " bad=0",
-    ] {
-        assert!(said.contains(line), "{line}: {said}");
-    }
-    // A relay of the same study has a role, and not this one.
-    let relay = with.clone().env("MHEALTH_STUDY", "0");
-    let relay = relay.env("MHEALTH_ACCOUNT", "//Dave").run(&["doctor"]);
-    let error = relay.unwrap_err().to_string();
-    assert!(
-        error.contains("1 parts are not as they should be"),
-        "{error}"
-    );
-    let nowhere = with.env("MHEALTH_STUDY", "77").run(&["doctor", "--json"]);
-    let error = nowhere.unwrap_err().to_string();
-    assert!(
-        error.contains("1 parts are not as they should be"),
-        "{error}"
-    );
-}
-
 #[test]
 fn help_and_wrong_options_need_neither_database_nor_chain() {
     let mut command = Program::Auth.command().unwrap();

@@ -47,11 +47,11 @@ fn token(key: &SigningKey, study: u32) -> String {
 async fn a_token_ends_when_its_study_is_taken_from_its_issuer() {
     let key = SigningKey::from_bytes(&[9; 32]);
     let both = vec![trusted(0), trusted(1)];
-    let issuers = Issuers::new(both, crate::mutations::http());
+    let clock = ManualClock::at(NOW);
+    let issuers = Issuers::new(both, crate::mutations::http(), clock.clone());
     let public = Key(key.verifying_key().to_bytes());
     issuers.set_keys(ISSUER, [("one".to_owned(), public)]);
     let addresses = [RELAY.parse().unwrap()];
-    let clock = ManualClock::at(NOW);
     let tokens = Tokens::new(issuers.clone(), CHAIN, &addresses, 30, clock);
     let (stays, goes) = (token(&key, 0), token(&key, 1));
     for token in [&stays, &goes] {

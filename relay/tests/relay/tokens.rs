@@ -249,7 +249,7 @@ async fn a_token_ends_with_the_key_that_signed_it(kind: Kind) {
     let run = with_envelopes(&phone.run_of(1, NIGHT));
     assert_eq!(world.post("/v1/runs", &before, &run).await.status, 202);
     world.issuer.replace_key(5);
-    // A token of the new key makes the relay read the keys, as it does by itself every minute.
+    // A token of the new key makes the relay read the keys, as it does by itself every ten seconds.
     let after = world.pass(&other);
     let others = with_envelopes(&other.run_of(1, NIGHT));
     let deadline = Instant::now() + PATIENCE;

@@ -11,10 +11,15 @@ mod register;
 mod simulate;
 mod topology;
 
-use std::{path::PathBuf, process::ExitCode, str::FromStr};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    str::FromStr,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hashchain::{StudyId, MAX_RUN_LENGTH};
+use mhealth_chain_client::read_secret_text;
 use mhealth_device_host::{Checkpoint, PublicKey};
 use mhealth_simulator::cohort::csv::{parse_day, DateFormat};
 use time::Date;
@@ -96,6 +101,14 @@ pub(crate) struct Simulate {
         hide_env_values = true
     )]
     admin_credential: Option<Secret>,
+    /// File that holds this credential. Nobody but its owner may be able to read it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "MHEALTH_ADMIN_FILE",
+        conflicts_with = "admin_credential"
+    )]
+    admin_credential_file: Option<PathBuf>,
     #[command(flatten)]
     load: Load,
     /// Keep the devices' keys, ratchets and entries in this file. It is created if it does not exist.
@@ -113,6 +126,14 @@ pub(crate) struct Simulate {
         hide_env_values = true
     )]
     enrol_with: Option<Secret>,
+    /// File that holds this secret URI. Nobody but its owner may be able to read it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "MHEALTH_ENROL_WITH_FILE",
+        conflicts_with = "enrol_with"
+    )]
+    enrol_with_file: Option<PathBuf>,
     /// Send at most this many entries in one run.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=MAX_RUN_LENGTH as i64))]
     run_length: u32,
@@ -226,6 +247,18 @@ enum EnvelopeForm {
 struct Secret(Zeroizing<String>);
 
 impl Secret {
+    /// What an option says, or the file that another one names; none if neither is given.
+    fn given(said: Option<&Self>, file: Option<&Path>) -> Result<Option<Self>, Failure> {
+        let Some(file) = file else {
+            return Ok(said.cloned());
+        };
+        let text = read_secret_text(file).map_err(|error| {
+            let message = format!("{}.", error.sentence());
+            Failure::input(error.code(), message)
+        })?;
+        Ok(Some(Self(Zeroizing::new(text.trim().to_owned()))))
+    }
+
     fn expose(&self) -> &str {
         &self.0
     }
@@ -283,6 +316,33 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn secrets_come_from_files_that_are_their_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("credential");
+        std::fs::write(&file, "bottom-drive\n").expect("written");
+        let mode = |mode| std::fs::set_permissions(&file, PermissionsExt::from_mode(mode));
+        mode(0o640).expect("changed");
+        let refused = Secret::given(None, Some(&file)).expect_err("the group can read it");
+        let said = refused.to_string();
+        assert!(
+            said.contains("file_readable_by_others") && said.contains("chmod 600"),
+            "{said}"
+        );
+        mode(0o600).expect("changed");
+        let read = Secret::given(None, Some(&file)).expect("it is the owner's");
+        assert_eq!(read.expect("it is there").expose(), "bottom-drive");
+
+        let enrol = ["mhealth-device", "enrol", "--auth=https://a.example"];
+        let is_good = |more: &[&str]| {
+            let words = enrol.iter().chain(more);
+            Arguments::try_parse_from(words).is_ok()
+        };
+        assert!(is_good(&["--code-file=code"]) && is_good(&["--code=x"]));
+        assert!(!is_good(&[]) && !is_good(&["--code=x", "--code-file=code"]));
     }
 
     #[test]

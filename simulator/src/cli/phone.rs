@@ -35,9 +35,18 @@ pub(crate) struct Enrol {
         long,
         value_name = "CODE",
         env = "MHEALTH_CODE",
-        hide_env_values = true
+        hide_env_values = true,
+        required_unless_present = "code_file"
     )]
-    code: Secret,
+    code: Option<Secret>,
+    /// File that holds the code. Nobody but its owner may be able to read it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "MHEALTH_CODE_FILE",
+        conflicts_with = "code"
+    )]
+    code_file: Option<PathBuf>,
     /// Keep the device's key, ratchet and entries in this file. It is created if it does not exist.
     #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
     state: PathBuf,
@@ -98,7 +107,9 @@ pub(crate) struct Upload {
 }
 
 pub(super) async fn enrol(options: &Enrol) -> Result<ExitCode, Failure> {
-    let code: EnrolmentCode = options.code.expose().parse().map_err(|_| {
+    let code = Secret::given(options.code.as_ref(), options.code_file.as_deref())?;
+    let code = code.as_ref().map_or("", Secret::expose);
+    let code: EnrolmentCode = code.parse().map_err(|_| {
         Failure::input(
             Code::MalformedCode.as_str(),
             "This is not an enrolment code: a symbol is missing, mistyped, or one too many. Compare it with the paper. Nothing was \

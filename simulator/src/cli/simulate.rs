@@ -27,7 +27,7 @@ use super::{
     input::Source,
     register::{bar, kept, print_figures, provide_codes, register, report, Account},
     topology::{acquaint, Connection, Route},
-    EnvelopeForm, Failure, Simulate,
+    EnvelopeForm, Failure, Secret, Simulate,
 };
 
 /// Who enrols on a development chain when nobody is named.
@@ -85,7 +85,11 @@ async fn send(
             })
         }
         Connection::Servers(through) => {
-            if let Some(credential) = &options.admin_credential {
+            let credential = Secret::given(
+                options.admin_credential.as_ref(),
+                options.admin_credential_file.as_deref(),
+            )?;
+            if let Some(credential) = &credential {
                 let keys = match options.envelope {
                     EnvelopeForm::Plain => None,
                     EnvelopeForm::Hpke => Some(ParticipantKeys::read(&participant_keys(options))?),
@@ -325,7 +329,11 @@ fn participant_keys(options: &Simulate) -> PathBuf {
 }
 
 async fn enroller(options: &Simulate, chain: &Direct) -> Result<Option<ChainAccount>, Failure> {
-    if let Some(secret) = &options.enrol_with {
+    let secret = Secret::given(
+        options.enrol_with.as_ref(),
+        options.enrol_with_file.as_deref(),
+    )?;
+    if let Some(secret) = secret {
         return Ok(Some(ChainAccount::from_secret_uri(secret.expose())?));
     }
     Ok(match chain.client().chain_type().await? {
