@@ -125,7 +125,7 @@ pub async fn prove(
 ///
 /// Of a device, only the blocks are asked for that registered its entries, which headers lead to, so the age of the chain hardly
 /// matters; of a study every block since the first enrolment, and the record of every device on the chain. The node may have dropped
-/// the states of old blocks. From a checkpoint on every header is read for handovers of authorities.
+/// the states of old blocks. Handovers of authorities come from the node's list of sets; headers are read only where it has none.
 pub async fn prove_in_parts(
     client: &ChainClient,
     subject: Subject,

@@ -2,9 +2,10 @@
 
 //! How long `mhealth-data export` takes, and how much memory it has at most, for a study that is made first.
 //!
-//!     cargo bench -p mhealth-dataset --bench export -- [ENTRIES [DEVICES]]        100000 entries of 100 devices without arguments
+//!     cargo bench --workspace --bench export -- [ENTRIES [DEVICES]]        100000 entries of 100 devices without arguments
 //!
-//! The last line reads `entries= devices= seconds= peak_mib=`. Linux only: the memory is what the system counts.
+//! The last line reads `entries= devices= seconds= peak_mib=`. It fails if an export takes longer than [`MOST_SECONDS`], or more than
+//! [`MOST_MIB`], of as many entries as have these limits. Linux only: the memory is what the system counts.
 #![allow(clippy::print_stdout)] // It is for whoever runs it.
 
 #[path = "../tests/support/mod.rs"]
@@ -15,6 +16,13 @@ use std::time::{Duration, Instant};
 
 use support::World;
 
+/// What an export of so many entries may take at most.
+const MOST_SECONDS: f64 = 60.0;
+const LIMITED_SECONDS: usize = 100_000;
+/// What one of so many entries may take of memory, of devices that have so many each: the rows of one are in memory together.
+const MOST_MIB: u64 = 512;
+const LIMITED_MIB: usize = 1_000_000;
+const LIMITED_MIB_A_DEVICE: usize = 10_000;
 /// Between two looks at the program's memory.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -64,6 +72,12 @@ fn main() {
     let seconds = began.elapsed().as_secs_f64();
     assert!(status.success(), "the export failed");
     println!("entries={made} devices={devices} seconds={seconds:.1} peak_mib={peak}");
+    assert!(
+        made > LIMITED_SECONDS || seconds <= MOST_SECONDS,
+        "it took {seconds:.1} s"
+    );
+    let is_limited = made <= LIMITED_MIB && made.div_ceil(devices) <= LIMITED_MIB_A_DEVICE;
+    assert!(!is_limited || peak <= MOST_MIB, "it took {peak} MiB");
 }
 
 /// The most memory that a process has had, in MiB.

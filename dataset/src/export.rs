@@ -19,7 +19,7 @@ use crate::error::DataError;
 use crate::folder::Unfinished;
 use crate::formats::{self, Beside, Format, Writer};
 use crate::keys::{check_pseudonym, KeyFolder, Whose};
-use crate::manifest::{describe, names, AuditRef, Manifest, SCHEMA};
+use crate::manifest::{describe, names, program, AuditRef, Manifest, SCHEMA};
 use crate::nights::Nights;
 use crate::owners::{Only, Owner, Owners};
 use crate::person::Package;
@@ -145,7 +145,7 @@ pub fn export(
     }
     let mut manifest = Manifest {
         schema: SCHEMA.into(),
-        program: concat!("mhealth-data ", env!("CARGO_PKG_VERSION")).into(),
+        program: program(option_env!("MHEALTH_COMMIT")),
         made_at: job.made_at,
         holder: Key(holder.verifying_key().to_bytes()),
         chain: audit.heading.chain,

@@ -34,7 +34,7 @@ const LARGEST: u64 = 64 << 20;
 pub struct Manifest {
     /// [`SCHEMA`].
     pub schema: String,
-    /// The program that made it, with its version.
+    /// The program that made it, with its version, and the commit that it was built from, if its build was told.
     pub program: String,
     /// When it was made, in seconds since 1970. Nothing else in a dataset depends on it.
     pub made_at: u64,
@@ -171,6 +171,15 @@ impl Manifest {
     }
 }
 
+/// This program, as a manifest names it. `scripts/release` tells the build the commit.
+pub(crate) fn program(commit: Option<&str>) -> String {
+    let version = concat!("mhealth-data ", env!("CARGO_PKG_VERSION"));
+    match commit {
+        Some(commit) => format!("{version} ({commit})"),
+        None => version.to_owned(),
+    }
+}
+
 /// What is signed: `H("dataset", SHA-256 of the manifest)`. The label keeps it apart from everything else that is signed.
 fn statement(manifest: &[u8]) -> [u8; 32] {
     let digest: [u8; 32] = Sha256::digest(manifest).into();
@@ -230,4 +239,19 @@ pub(crate) fn names(folder: &Path) -> Result<Vec<String>, DataError> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_that_knows_its_commit_names_it() {
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(program(None), format!("mhealth-data {version}"));
+        assert_eq!(
+            program(Some("4f5a")),
+            format!("mhealth-data {version} (4f5a)")
+        );
+    }
 }

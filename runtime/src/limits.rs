@@ -4,7 +4,9 @@
 //!
 //! Two limits, of different kinds. The runtime's is weight: what a block may hold at most. The author's is the clock: it
 //! stops after a share of the slot, which leaves time for the storage root, and for the other validators to execute the block
-//! before the next one builds on it. The weight keeps a fast author from making blocks that a slow validator cannot follow.
+//! before the next one builds on it. The weight bounds what an author on a fast machine puts into a block that slow ones have to
+//! follow: what was measured to take a slot and a fifth, and somewhat more where something takes more than it is charged
+//! (`scripts/bench --shapes`). A validator that needs longer than a slot for each of several full blocks in a row falls behind.
 
 #![warn(missing_docs)]
 
@@ -102,7 +104,8 @@ pub const BYTE: u64 = 30_000;
 /// What a byte of a page of heads costs the first time that a block changes the page, beside a read and a write, in
 /// picoseconds. With [`DATABASE`] a page is charged 74 microseconds. With a million devices in each of two studies, of which
 /// any may write next, a page of 2,785 bytes took about 107 where it was charged 152 (`scripts/bench --growth`); the rest is for slower
-/// machines and larger states, because this part of a block's work is done when the author's clock has stopped.
+/// machines and larger states, because this part of a block's work is done when the author's clock has stopped. Pages have 849 bytes
+/// since; what these take was not measured.
 pub const PAGE_BYTE: u64 = 40_000;
 
 /// The share of a block's weight that ordinary transactions may fill. The rest stays free for the consortium's decisions and for

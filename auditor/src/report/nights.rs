@@ -18,6 +18,8 @@ use crate::verdict::Verdict;
 const COLUMNS: u64 = 120;
 /// Most participants in the picture: what fits on a page.
 const ROWS: usize = 100;
+/// Entries of a participant on one day that are hardly one night's.
+const CROWD: u64 = 3;
 /// Most days and stretches that are named for each participant.
 const NAMED: usize = 20;
 
@@ -80,8 +82,30 @@ pub(super) fn nights(digest: &Digest) -> Markup {
         }
         @if let Some((first, last)) = span { (picture(&rows, *first, *last)) (legend()) }
         @else { p.soft { "No block's time is known." } }
+        @if let Some((number, entries, participants)) = crowded(&rows) {
+            p.soft {
+                "On " (day(number)) " blocks registered " (entries) " entries of " (participants) " participants. Phones that come back bring "
+                "many nights at once, and all of them stand on that day. Which nights they are, the picture of a dataset shows (nights.svg): "
+                "the holder of the participants' keys makes it."
+            }
+        }
         @if !rows.is_empty() { (table(&rows)) }
     }
+}
+
+/// The day with most entries, how many that are, and of how many participants, if they brought many nights at once.
+fn crowded(rows: &[Row<'_>]) -> Option<(u64, u64, u64)> {
+    let mut days: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    for (number, day) in rows.iter().flat_map(|row| &row.days) {
+        let (entries, participants) = days.entry(*number).or_default();
+        *entries += day.entries;
+        *participants += 1;
+    }
+    let crowded = days
+        .into_iter()
+        .filter(|(_, (entries, participants))| *entries > CROWD * participants);
+    let most = crowded.max_by_key(|(_, (entries, _))| *entries);
+    most.map(|(number, (entries, participants))| (number, entries, participants))
 }
 
 /// The participants in order of their first devices: those with one pseudonym together, and a device with the one that it goes on

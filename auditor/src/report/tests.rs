@@ -302,6 +302,21 @@ fn the_picture_of_a_large_study_stays_small_and_shows_what_is_wrong() {
     assert!(page_of(&digest).contains("nights-picture"));
 }
 
+#[test]
+fn many_nights_that_came_in_one_day_are_said_to_stand_on_it() {
+    let said = "On 2024-10-05 blocks registered 40 entries of 2 participants.";
+    for (each, is_said) in [(20, true), (3, false)] {
+        let mut digest = Digest::default();
+        for number in 0..2 {
+            let entries = (1..=each).map(|at| (entry(at, Verdict::Valid, true), Some(20_001)));
+            let entries: Vec<_> = entries.collect();
+            add(&mut digest, &device(number, None, None), &entries);
+        }
+        assert_eq!(page_of(&digest).contains(said), is_said);
+        assert_eq!(page_of(&digest).contains("nights.svg"), is_said);
+    }
+}
+
 fn page_of(digest: &Digest) -> String {
     page(&heading(), &[], digest)
 }

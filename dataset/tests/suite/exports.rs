@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use mhealth_dataset::{verify, Format};
+use mhealth_dataset::{export, verify, Format, Progress};
 use mhealth_device::payload::correcting;
 use serde_json::{json, Value};
 
@@ -278,6 +278,27 @@ fn the_same_material_gives_the_same_bytes() {
             .unwrap()
             .bytes
     );
+}
+
+#[test]
+fn an_export_tells_how_far_it_is() {
+    let mut world = study();
+    let job = world.job("out");
+    let mut told = Vec::new();
+    let manifest = export(&job, &mut world.keys, &mut |at| told.push(at)).unwrap();
+    let entries: u64 = manifest.verdicts.values().sum();
+    // The runs of the exports one by one, and then the rows, device by device.
+    let runs = (1..=entries).map(Progress::Runs);
+    let (read, rows) = told.split_at(entries as usize);
+    assert!(runs.eq(read.iter().copied()));
+    assert_eq!(rows.len() as u64, manifest.devices);
+    let rows = rows.iter().map(|at| match at {
+        Progress::Rows(rows) => *rows,
+        Progress::Runs(_) => panic!("{at:?}"),
+    });
+    let rows: Vec<u64> = rows.collect();
+    assert!(rows.is_sorted() && rows[0] > 0);
+    assert_eq!(rows.last(), Some(&manifest.rows));
 }
 
 #[test]

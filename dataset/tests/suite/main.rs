@@ -4,6 +4,8 @@
 
 mod audited;
 mod bad_input;
+mod copies;
+mod disks;
 mod exports;
 mod later;
 mod names;

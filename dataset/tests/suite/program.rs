@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The program: its last line, its exit status, and what it leaves when it is killed or the disk is full.
+//! The program: its last line, its exit status, and what it leaves when it is killed.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -13,7 +13,7 @@ use crate::support::nights::{study, ROWS};
 use crate::support::pipes::pipe;
 use crate::support::{World, BLOCK};
 
-fn arguments(world: &World, out: &str) -> Vec<String> {
+pub(crate) fn arguments(world: &World, out: &str) -> Vec<String> {
     let path = |name: &str| world.path(name).display().to_string();
     [
         "export".to_owned(),
@@ -27,13 +27,13 @@ fn arguments(world: &World, out: &str) -> Vec<String> {
     .into()
 }
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mhealth-data"));
     command.stdin(Stdio::null());
     command
 }
 
-fn last_line(output: &Output) -> String {
+pub(crate) fn last_line(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stdout);
     said.lines().next_back().unwrap_or_default().to_owned()
 }
@@ -223,64 +223,6 @@ fn a_key_folder_that_another_program_uses_is_left_as_it_is() {
 
     assert!(!world.path("new").exists());
     assert_eq!(run(&changes[0]).0, Some(0));
-}
-
-/// The shell gives the program so much room for a file, in blocks of 512 or 1,024 bytes.
-#[test]
-fn a_full_disk_leaves_no_dataset() {
-    let mut world = study();
-    let whole = world.export(&world.job("whole")).unwrap();
-    let largest = whole.files.iter().map(|file| file.bytes).max().unwrap();
-    let mut room = 0;
-    let mut refused = 0;
-    loop {
-        let ended = Command::new("sh")
-            .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""])
-            .arg(room.to_string())
-            .arg(env!("CARGO_BIN_EXE_mhealth-data"))
-            .args(arguments(&world, "out"))
-            .output()
-            .unwrap();
-        if ended.status.success() {
-            break;
-        }
-        assert_eq!(ended.status.code(), Some(3));
-        assert_eq!(last_line(&ended), "done=false error=disk_full", "{room}");
-        assert!(!world.path("out").exists() && !world.path("out.unfinished").exists());
-        refused += 1;
-        room += 1 + room / 4;
-    }
-    assert!(
-        refused > 5 && largest < room * 1_024,
-        "{refused} {room} {largest}"
-    );
-    verify(&world.path("out"), &world.trusted()).unwrap();
-}
-
-#[test]
-fn a_full_disk_leaves_no_half_of_a_record() {
-    let world = study();
-    let keys = world.path("keys");
-    let destroying = |room: &str, record: &str| {
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\"", room])
-            .arg(env!("CARGO_BIN_EXE_mhealth-data"))
-            .args(["keys", "destroy", "P-ada", "--device=0", "--record", record])
-            .arg("--keys")
-            .arg(&keys);
-        command.output().unwrap()
-    };
-    // Room for less than this line.
-    let refused = destroying("1", &"x".repeat(2_000));
-    assert_eq!(last_line(&refused), "done=false error=disk_full");
-    let destroyed = destroying("unlimited", "request 7");
-    assert_eq!(destroyed.status.code(), Some(0));
-    for name in ["erasures.ndjson", "destroyed.ndjson"] {
-        let text = std::fs::read_to_string(keys.join(name)).unwrap();
-        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(line["record"], "request 7");
-    }
 }
 
 #[test]
