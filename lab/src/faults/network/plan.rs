@@ -12,10 +12,8 @@ use rand::{Rng, SeedableRng};
 
 /// Validators of the network.
 pub(crate) const VALIDATORS: usize = 4;
-/// The one whose keys are on a second node when validators contradict themselves.
-pub(crate) const TWIN: usize = 3;
-/// Its account.
-pub(crate) const TWINS_ACCOUNT: &str = "//Dave";
+/// Their accounts.
+pub(crate) const ACCOUNTS: [&str; VALIDATORS] = ["//Alice", "//Bob", "//Charlie", "//Dave"];
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -68,7 +66,8 @@ pub(crate) struct Fault {
     pub(crate) loss: u32,
 }
 
-/// So many faults of each of these kinds, in any order.
+/// So many faults of each of these kinds, in any order. Validators contradict themselves in turn: the chain records a kind of
+/// contradiction once for each of them and session, so the same one again would have to wait for the next session.
 pub(crate) fn faults(seed: u64, each: usize, kinds: &[Kind]) -> Vec<Fault> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut faults: Vec<Fault> = Vec::new();
@@ -76,6 +75,13 @@ pub(crate) fn faults(seed: u64, each: usize, kinds: &[Kind]) -> Vec<Fault> {
         faults.extend((0..each).map(|_| fault(*kind, &mut rng)));
     }
     faults.shuffle(&mut rng);
+    let twins = faults
+        .iter_mut()
+        .filter(|fault| fault.kind == Kind::Equivocate);
+    for (turn, fault) in twins.enumerate() {
+        fault.victim = turn % VALIDATORS;
+        fault.second = (turn + 1) % VALIDATORS;
+    }
     faults
 }
 
@@ -124,7 +130,6 @@ impl fmt::Display for Fault {
             Kind::PartHalves => write!(f, ", {victim} and {second} from {:?}", self.rest()),
             Kind::WrongClock => write!(f, ", validator {victim} by {} s", self.off),
             Kind::Lossy => write!(f, ", validator {victim}, {} %", self.loss),
-            Kind::Equivocate => write!(f, ", validator {TWIN}"),
             Kind::StopNone | Kind::JoinWarp | Kind::JoinState | Kind::Flood => Ok(()),
             _ => write!(f, ", validator {victim}"),
         }
@@ -155,5 +160,13 @@ mod tests {
         }
         assert_eq!(times.len(), Kind::value_variants().len());
         assert!(times.values().all(|times| *times == 20), "{times:?}");
+    }
+
+    #[test]
+    fn validators_contradict_themselves_in_turn() {
+        let faults = faults(3, 4, &[Kind::Kill, Kind::Equivocate]);
+        let twins = faults.iter().filter(|one| one.kind == Kind::Equivocate);
+        let victims: Vec<usize> = twins.map(|fault| fault.victim).collect();
+        assert_eq!(victims, [0, 1, 2, 3]);
     }
 }
