@@ -42,14 +42,19 @@ planted_program() {
 
 # Builds the runtime that lab/upgrades/NAME.patch makes of this one, and prints where its Wasm is. The project that the node's
 # own runtime was built with serves for that, so that both are built alike, and only what differs is compiled.
-upgraded_runtime() {
-    local name=$1 work=$CARGO_TARGET_DIR/upgrades/$1 built=$CARGO_TARGET_DIR/release/wbuild/mhealth-runtime
+upgraded_runtime() { # NAME [FEATURE]
+    local name=$1 feature=${2:-} work=$CARGO_TARGET_DIR/upgrades/$1${2:+-$2} built=$CARGO_TARGET_DIR/release/wbuild/mhealth-runtime
     rm -rf "$work/project"
     mkdir -p "$work/project"
     copy_sources "$work/source"
     patch_copy "$work/source" "$root/lab/upgrades/$name.patch" || return
     cp -r "$built/Cargo.toml" "$built/Cargo.lock" "$built/src" "$root/rust-toolchain.toml" "$work/project/" || return
     sed -i "s|^path = \".*/runtime\"|path = \"$work/source/runtime\"|" "$work/project/Cargo.toml"
+    if [ "$feature" ]; then
+        sed -i "s|^features = \[|&\"$feature\", |" "$work/project/Cargo.toml"
+        # It brings packages that the node's runtime does not have.
+        cp "$root/Cargo.lock" "$work/project/"
+    fi
     # What both have in common is compiled already.
     [ -e "$CARGO_TARGET_DIR/upgrades/target" ] || cp -a "$built/target" "$CARGO_TARGET_DIR/upgrades/target"
     (cd "$work/project" && unset CARGO_ENCODED_RUSTFLAGS && CARGO_TARGET_DIR=$CARGO_TARGET_DIR/upgrades/target SKIP_WASM_BUILD='' \
