@@ -23,7 +23,12 @@ portable_targets=(wasm32-unknown-unknown wasm32v1-none aarch64-linux-android aar
 copy_sources() {
     rm -rf "$1"
     mkdir -p "$1"
-    (cd "$root" && git ls-files -z | tar --create --null --files-from -) | tar --extract --directory "$1"
+    (cd "$root" && list_sources | tar --create --null --files-from -) | tar --extract --directory "$1"
+}
+
+# The files of the sources. A copy of them, such as scripts/planted makes, has no others and is no checkout.
+list_sources() {
+    if [ -e .git ]; then git ls-files -z; else find . -type f -print0; fi
 }
 
 # Applies a patch to a copy of the sources. The copy may lie within the checkout, and git must not take it for a part of it.
