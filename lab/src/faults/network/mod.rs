@@ -3,6 +3,7 @@
 //! Faults of the network: of validators, of the links between them, of their clocks; under load through relays.
 
 mod cluster;
+mod disk;
 mod floods;
 mod offences;
 mod plan;
@@ -38,7 +39,7 @@ const STANDSTILL: Duration = Duration::from_secs(180);
 
 /// Faults of the network: four real validators, each in a network namespace with an address of its own where the system lets
 /// this program make some, and two relays, under load. Validators stop, are killed, are cut off from each other, lose their
-/// databases; links are slow and lose packets; clocks are off; a validator contradicts itself; new nodes join; everybody
+/// databases; a disk is full; links are slow and lose packets; clocks are off; a validator contradicts itself; new nodes join; everybody
 /// floods the chain. Each fault has what must hold while it lasts. After each, all validators must agree.
 ///
 /// The last line reads `faults= broken= impossible= acknowledged= lost= doubled=`; the exit status is 0 when every fault that

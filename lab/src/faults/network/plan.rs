@@ -12,6 +12,8 @@ use rand::{Rng, SeedableRng};
 
 /// Validators of the network.
 pub(crate) const VALIDATORS: usize = 4;
+/// The one that has a disk of its own, which can be made full.
+pub(crate) const OWN_DISK: usize = 3;
 /// Their accounts.
 pub(crate) const ACCOUNTS: [&str; VALIDATORS] = ["//Alice", "//Bob", "//Charlie", "//Dave"];
 
@@ -32,6 +34,8 @@ pub(crate) enum Kind {
     PartOne,
     /// A validator is killed and its database is lost.
     LoseDatabase,
+    /// The disk of a validator is full.
+    FullDisk,
     /// The link of a validator is slow.
     Slow,
     /// The link of a validator loses packets.
@@ -87,6 +91,10 @@ pub(crate) fn faults(seed: u64, each: usize, kinds: &[Kind]) -> Vec<Fault> {
 
 fn fault(kind: Kind, rng: &mut StdRng) -> Fault {
     let victim = rng.random_range(0..VALIDATORS);
+    let victim = match kind {
+        Kind::FullDisk => OWN_DISK,
+        _ => victim,
+    };
     // No quarter of an hour: a clock that is off by one cannot be told from that of another place.
     let minutes = rng.random_range(2..10);
     let sign = if rng.random_bool(0.5) { 1 } else { -1 };

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{ensure, Context, Result};
 use mhealth_chain_client::ChainClient;
-use mhealth_testing::finality::{wait_until_final, PROGRESS};
+use mhealth_testing::finality::{height, wait_until_final, PROGRESS};
 use mhealth_testing::joining::serves_like;
 use mhealth_testing::node::{Launch, Node};
 use tokio::task::block_in_place;
@@ -54,6 +54,7 @@ pub(crate) fn impossible(kind: Kind, site: &Site) -> Option<&'static str> {
         Kind::Slow if wires.is_some_and(|wires| wires.slows.is_none()) => {
             Some("neither netem nor tbf is there")
         }
+        Kind::FullDisk if site.cluster.disk.is_none() => Some("no file system can be mounted"),
         Kind::Lossy if wires.is_none() => Some("there are no network namespaces"),
         Kind::Lossy if wires.is_some_and(|wires| wires.loses.is_none()) => {
             Some("neither netem nor iptables is there")
@@ -109,6 +110,7 @@ pub(crate) async fn strike(site: &mut Site, fault: &Fault) -> Result<String> {
             site.cluster.finalise(&fault.others(), AFTER_LOSS).await?;
             site.cluster.start_again(victim, &[]).await?;
         }
+        Kind::FullDisk => return full_disk(site, fault).await,
         Kind::Slow | Kind::Lossy => {
             let wires = site.cluster.wires.as_ref().context("no wires")?;
             match fault.kind {
@@ -127,6 +129,37 @@ pub(crate) async fn strike(site: &mut Site, fault: &Fault) -> Result<String> {
         Kind::Equivocate => return equivocate(site, fault).await,
     }
     Ok(String::new())
+}
+
+/// The disk of a validator is full. It ends or stands still, the others go on, and when there is room again it begins with what was
+/// final before.
+async fn full_disk(site: &mut Site, fault: &Fault) -> Result<String> {
+    let victim = fault.victim;
+    let before = height(site.cluster.node(victim)).await?.last_final;
+    site.cluster.disk()?.fill()?;
+    let go_on = site.cluster.finalise(&fault.others(), 2 * PROGRESS).await;
+    let has_ended = site.cluster.wait_until_ended(victim).await;
+    // One that does not answer stands still, too.
+    let stands = height(site.cluster.node(victim)).await;
+    let stands = stands.map_or(0, |height| height.last_final);
+    let others = height(site.cluster.node(fault.second)).await;
+    site.cluster.disk()?.free()?;
+    site.cluster.start_again(victim, &[]).await?;
+    let now = height(site.cluster.node(victim)).await?.last_final;
+    go_on?;
+    ensure!(
+        now >= before,
+        "block {before} was final before, and it begins with {now}"
+    );
+    let others = others?.last_final;
+    ensure!(
+        has_ended || stands + PROGRESS < others,
+        "it went on to block {stands} of {others} with a full disk"
+    );
+    Ok(match has_ended {
+        true => "it ended by itself".to_owned(),
+        false => format!("it stood still at block {stands}"),
+    })
 }
 
 async fn wrong_clock(site: &mut Site, fault: &Fault) -> Result<()> {
