@@ -65,7 +65,7 @@ pub(crate) async fn prepare(chain: &ChainClient, seed: u64) -> Result<Vec<Flood>
     let suspend = calls::suspend(NOBODY, SuspensionReason::Lost);
     let close = calls::close_study(STUDY);
     let floods = [
-        ("validator and member", account(VALIDATOR)?, vec![report, vote]),
+        ("validator", account(VALIDATOR)?, vec![report, vote]),
         ("sponsor", account(SPONSOR)?, vec![reopen]),
         ("authentication server", account(OFFICE)?, vec![suspend]),
         ("relay", account(RELAY)?, vec![stray]),
