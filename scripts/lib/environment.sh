@@ -23,7 +23,12 @@ portable_targets=(wasm32-unknown-unknown wasm32v1-none aarch64-linux-android aar
 copy_sources() {
     rm -rf "$1"
     mkdir -p "$1"
-    (cd "$root" && git ls-files -z | tar --create --null --files-from -) | tar --extract --directory "$1"
+    (cd "$root" && list_sources | tar --create --null --files-from -) | tar --extract --directory "$1"
+}
+
+# The files of the sources. A copy of them, such as scripts/planted makes, has no others and is no checkout.
+list_sources() {
+    if [ -e .git ]; then git ls-files -z; else find . -type f -print0; fi
 }
 
 # Makes a copy like the sources. What is the same already keeps its time, or it would be compiled again; what a fault was planted in gets
@@ -64,14 +69,19 @@ planted_program() {
 
 # Builds the runtime that lab/upgrades/NAME.patch makes of this one, and prints where its Wasm is. The project that the node's
 # own runtime was built with serves for that, so that both are built alike, and only what differs is compiled.
-upgraded_runtime() {
-    local name=$1 work=$CARGO_TARGET_DIR/upgrades/$1 built=$CARGO_TARGET_DIR/release/wbuild/mhealth-runtime
+upgraded_runtime() { # NAME [FEATURE]
+    local name=$1 feature=${2:-} work=$CARGO_TARGET_DIR/upgrades/$1${2:+-$2} built=$CARGO_TARGET_DIR/release/wbuild/mhealth-runtime
     rm -rf "$work/project"
     mkdir -p "$work/project"
     copy_sources "$work/source"
     patch_copy "$work/source" "$root/lab/upgrades/$name.patch" || return
     cp -r "$built/Cargo.toml" "$built/Cargo.lock" "$built/src" "$root/rust-toolchain.toml" "$work/project/" || return
     sed -i "s|^path = \".*/runtime\"|path = \"$work/source/runtime\"|" "$work/project/Cargo.toml"
+    if [ "$feature" ]; then
+        sed -i "s|^features = \[|&\"$feature\", |" "$work/project/Cargo.toml"
+        # It brings packages that the node's runtime does not have.
+        cp "$root/Cargo.lock" "$work/project/"
+    fi
     # What both have in common is compiled already.
     [ -e "$CARGO_TARGET_DIR/upgrades/target" ] || cp -a "$built/target" "$CARGO_TARGET_DIR/upgrades/target"
     (cd "$work/project" && unset CARGO_ENCODED_RUSTFLAGS && CARGO_TARGET_DIR=$CARGO_TARGET_DIR/upgrades/target SKIP_WASM_BUILD='' \

@@ -8,17 +8,23 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use codec::{Compact, DecodeAll};
 use mhealth_chain_client::{Account, ChainClient};
-use mhealth_runtime::{Accountability, Admission, ClientHashchain, Consortium, Finality, Studies};
+use mhealth_runtime::{
+    Accountability, Admission, ClientHashchain, Consortium, Finality, HostFunctions, Studies,
+};
 use mhealth_testing::audit;
 use mhealth_testing::export::Signer;
 use mhealth_testing::member::Member;
 use mhealth_testing::process::Program;
 use mhealth_testing::rpc::JsonRpc;
 use mhealth_testing::topology::{Cohort, Site, Topology, RELAYS, SIGNED_STUDY};
+use sc_executor::WasmExecutor;
 use serde_json::{json, Value};
 use sp_core::storage::Storage;
+use sp_core::traits::{CallContext, CodeExecutor, RuntimeCode, WrappedRuntimeCode};
 use tempfile::TempDir;
+use tracing_subscriber::filter::LevelFilter;
 
 /// How long to wait for anything.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -84,18 +90,21 @@ impl Trial {
         self.mhealth(&["upgrade", code])
     }
 
-    /// Devices that study 0 may enrol.
-    fn allowed(&self) -> u64 {
-        let study = self.mhealth(&["study", "show", "0"]).expect("it is there");
-        let devices = study["allowance"]["devices"].as_u64();
-        devices.expect("a number")
+    /// Devices that each of the chain's studies may enrol.
+    fn allowed(&self) -> [u64; 2] {
+        ["0", "1"].map(|study| {
+            let study = self.mhealth(&["study", "show", study]);
+            let study = study.expect("it is there");
+            let devices = study["allowance"]["devices"].as_u64();
+            devices.expect("a number")
+        })
     }
 
     /// The migration runs one block after the code.
-    fn allows(&self, devices: u64) {
+    fn allows(&self, devices: [u64; 2]) {
         let deadline = Instant::now() + PATIENCE;
         while self.allowed() != devices {
-            assert!(Instant::now() < deadline, "{devices} were never allowed");
+            assert!(Instant::now() < deadline, "{devices:?} were never allowed");
             std::thread::sleep(Duration::from_millis(300));
         }
     }
@@ -119,11 +128,29 @@ impl Trial {
         }
     }
 
-    /// Every pallet's invariants hold in the state of the last final block.
-    async fn state_holds(&self) {
+    /// The state of the last final block.
+    async fn state(&self) -> Storage {
         let chain = ChainClient::connect(&self.url()).await.expect("it answers");
         let block = chain.finalised().await.expect("it answers").hash;
-        let storage = snapshot(&self.rpc().await, json!(block)).await;
+        snapshot(&self.rpc().await, json!(block)).await
+    }
+
+    /// These rules, which check what they do, can come into force in the state of the last final block, and within one block.
+    async fn takes(&self, code: &Path) {
+        let state = self.state().await;
+        let bytes: usize = state.top.values().map(Vec::len).sum();
+        let keys = state.top.len();
+        let start = Instant::now();
+        let [time, proof, most_time, most_proof] = rehearse(code, state).expect("it takes them");
+        let took = start.elapsed();
+        assert!(time <= most_time && proof <= most_proof, "{time} {proof}");
+        let weighs = Duration::from_nanos(time / 1_000);
+        eprintln!("keys={keys} bytes={bytes} weighs={weighs:?} checked_in={took:?}");
+    }
+
+    /// Every pallet's invariants hold in the state of the last final block.
+    async fn state_holds(&self) {
+        let storage = self.state().await;
         sp_io::TestExternalities::from(storage).execute_with(|| {
             Accountability::do_try_state().expect("accountability");
             Admission::do_try_state().expect("admission");
@@ -201,11 +228,20 @@ impl Trial {
 #[ignore = "needs the runtimes of lab/upgrades: scripts/test upgrade"]
 async fn a_trial_goes_on_over_an_upgrade_with_a_migration_and_over_the_way_back() {
     let built = |name| PathBuf::from(std::env::var_os(name).expect("scripts/test upgrade sets it"));
+    // What runtimes say that end here.
+    let log = tracing_subscriber::fmt().with_max_level(LevelFilter::ERROR);
+    log.with_writer(std::io::stderr).init();
     let (next, back) = (built("MHEALTH_NEXT_RUNTIME"), built("MHEALTH_BACK_RUNTIME"));
+    let checked = ["MHEALTH_NEXT_CHECKED", "MHEALTH_BACK_CHECKED"].map(built);
     let trial = Trial::begin().await;
     trial.nights(2);
     let (first, allowed) = (trial.version().await, trial.allowed());
     trial.state_holds().await;
+    trial.takes(&checked[0]).await;
+    // These begin with what the others leave.
+    let early = rehearse(&checked[1], trial.state().await);
+    let early = early.expect_err("nothing has led to them yet");
+    assert!(early.contains("aborted"), "{early}");
     let before = trial.prove("before.evidence");
 
     // Phones go on sending while the rules change.
@@ -216,7 +252,7 @@ async fn a_trial_goes_on_over_an_upgrade_with_a_migration_and_over_the_way_back(
         phones.join().expect("the phones are content");
     });
     trial.version_is(first + 1).await;
-    trial.allows(2 * allowed);
+    trial.allows(allowed.map(|devices| 2 * devices));
     trial.nights(8);
     trial.state_holds().await;
     trial.verify(&before).await;
@@ -228,6 +264,7 @@ async fn a_trial_goes_on_over_an_upgrade_with_a_migration_and_over_the_way_back(
     assert_eq!(again, "upgrade_rejected");
     assert_eq!(trial.version().await, first + 1);
 
+    trial.takes(&checked[1]).await;
     trial.upgrade(&back).expect("it is in force");
     trial.version_is(first + 2).await;
     trial.allows(allowed);
@@ -237,6 +274,34 @@ async fn a_trial_goes_on_over_an_upgrade_with_a_migration_and_over_the_way_back(
         trial.verify(&evidence).await;
     }
     trial.audit(trial.entries(), 3).await;
+}
+
+/// What rules do to a state when they come into force: their migration finds what it expects and leaves what it must, all of the state
+/// can be read, and every pallet's invariants hold. Returns the time and the bytes of proof that this weighs, and those of a block. What
+/// does not hold ends the runtime; why, it logs.
+fn rehearse(code: &Path, state: Storage) -> Result<[u64; 4], String> {
+    /// `UpgradeCheckSelect::All`
+    const EVERYTHING: [u8; 1] = [1];
+    let code = std::fs::read(code).expect("it is built");
+    let hash = sp_io::hashing::blake2_256(&code).to_vec();
+    let fetcher = WrappedRuntimeCode(code.into());
+    let code = RuntimeCode {
+        code_fetcher: &fetcher,
+        heap_pages: None,
+        hash,
+    };
+    let executor = WasmExecutor::<HostFunctions>::builder().build();
+    let mut state = sp_io::TestExternalities::from(state);
+    let (said, _) = executor.call(
+        &mut state.ext(),
+        &code,
+        "TryRuntime_on_runtime_upgrade",
+        &EVERYTHING,
+        CallContext::Offchain,
+    );
+    let said = said.map_err(|error| error.to_string())?;
+    let weights = <[Compact<u64>; 4]>::decode_all(&mut &said[..]);
+    Ok(weights.expect("two weights").map(|part| part.0))
 }
 
 /// A block's whole state.

@@ -5,16 +5,17 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure, Context, Result};
-use mhealth_testing::finality::{self, height, wait_until_final, PROGRESS};
+use anyhow::{bail, ensure, Context, Error, Result};
+use mhealth_testing::finality::{self, height, wait_until_final, PATIENCE, PROGRESS};
 use mhealth_testing::node::{Launch, Node};
 use mhealth_testing::rpc::JsonRpc;
 use serde_json::{json, Value};
 use tokio::time::sleep;
 
-use super::plan::VALIDATORS;
+use super::disk::Disk;
+use super::plan::{OWN_DISK, VALIDATORS};
 use super::wires::Wires;
 
 /// A validator that is cut off may still have votes for blocks before. It counts them within this time.
@@ -29,19 +30,27 @@ pub(crate) struct Cluster {
     // Before the wires, which they use.
     nodes: Vec<Node>,
     pub(crate) wires: Option<Wires>,
+    /// Of the validator that has one of its own.
+    pub(crate) disk: Option<Disk>,
 }
 
 impl Cluster {
     /// Starts them, with their chains in this folder. Without wires all of them are at one address, and lists of peers are what
-    /// can keep them apart.
+    /// can keep them apart; and there is no namespace in which a disk could be mounted.
     pub(crate) async fn start(folder: &Path, wires: Option<Wires>) -> Result<Self> {
+        let chain = |number: usize| folder.join(format!("chain-{number}"));
+        let disk = match &wires {
+            Some(_) => Disk::mount(chain(OWN_DISK)).map_or_else(no_disk, Some),
+            None => None,
+        };
         let mut cluster = Cluster {
             nodes: Vec::new(),
             wires,
+            disk,
         };
         for number in 0..VALIDATORS {
             let launch = Launch::local(number)
-                .base_path(folder.join(format!("chain-{number}")))
+                .base_path(chain(number))
                 // The judge reads every block's events.
                 .arg("--state-pruning=archive");
             let node = cluster.launch(launch, number).await?;
@@ -92,6 +101,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// The disk of the validator that has one of its own.
+    pub(crate) fn disk(&self) -> Result<&Disk> {
+        self.disk.as_ref().context("no validator has one")
+    }
+
     pub(crate) fn node(&self, number: usize) -> &Node {
         &self.nodes[number]
     }
@@ -136,6 +150,18 @@ impl Cluster {
             self.start_again(number, &[]).await?;
         }
         Ok(())
+    }
+
+    /// Waits until a validator's process has ended by itself. Says whether it did while there was patience.
+    pub(crate) async fn wait_until_ended(&mut self, number: usize) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        while self.nodes[number].is_running() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            sleep(Duration::from_millis(300)).await;
+        }
+        true
     }
 
     /// Takes a validator's database away. It must be down.
@@ -239,6 +265,12 @@ impl Cluster {
         }
         Ok(goal)
     }
+}
+
+/// Says why no disk can be made full.
+fn no_disk(error: Error) -> Option<Disk> {
+    println!("Full disks: none ({error:#}).");
+    None
 }
 
 /// The hash of a node's block.

@@ -3,6 +3,7 @@
 //! Faults of the network: of validators, of the links between them, of their clocks; under load through relays.
 
 mod cluster;
+mod disk;
 mod floods;
 mod offences;
 mod plan;
@@ -10,7 +11,7 @@ mod site;
 mod strike;
 mod wires;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use mhealth_testing::audit;
 use tokio::task::block_in_place;
 
 use self::cluster::Cluster;
-use self::plan::{Fault, Kind};
+use self::plan::{Fault, Kind, VALIDATORS};
 use self::site::Site;
 use self::wires::{Loses, Slows, Wires};
 use crate::judge::{self, Judgement};
@@ -38,7 +39,7 @@ const STANDSTILL: Duration = Duration::from_secs(180);
 
 /// Faults of the network: four real validators, each in a network namespace with an address of its own where the system lets
 /// this program make some, and two relays, under load. Validators stop, are killed, are cut off from each other, lose their
-/// databases; links are slow and lose packets; clocks are off; a validator contradicts itself; new nodes join; everybody
+/// databases; a disk is full; links are slow and lose packets; clocks are off; a validator contradicts itself; new nodes join; everybody
 /// floods the chain. Each fault has what must hold while it lasts. After each, all validators must agree.
 ///
 /// The last line reads `faults= broken= impossible= acknowledged= lost= doubled=`; the exit status is 0 when every fault that
@@ -177,7 +178,8 @@ struct Report {
     impossible: BTreeMap<String, u32>,
     /// How often a server ended by itself.
     fallen: u32,
-    equivocated: bool,
+    /// Validators whose keys were on a second node.
+    equivocated: BTreeSet<usize>,
     judgement: Judgement,
     audited: Audited,
     said: Said,
@@ -193,7 +195,9 @@ impl Report {
             return;
         }
         println!("{:>5} s  {fault}", clock());
-        self.equivocated |= fault.kind == Kind::Equivocate;
+        if fault.kind == Kind::Equivocate {
+            self.equivocated.insert(fault.victim);
+        }
         let struck = strike::strike(site, fault).await;
         let ended = Instant::now();
         let healed = self.heal(site).await;
@@ -245,10 +249,22 @@ impl Report {
         self.take("queues of relays", drained);
         let offenders = offences::offenders(site.cluster.node(0)).await;
         let offenders = self.take("offences", offenders).unwrap_or_default();
-        if offenders > usize::from(self.equivocated) {
-            let told = format!("{offenders} validators have offences, most of them honest ones");
+        let slandered = self.slandered(&offenders);
+        for honest in self.take("accounts", slandered).unwrap_or_default() {
+            let told = format!("validator {honest} is honest and has an offence");
             self.broken.push(told);
         }
+    }
+
+    /// Honest validators among those that the chain has offences of.
+    fn slandered(&self, offenders: &BTreeSet<[u8; 32]>) -> Result<Vec<usize>> {
+        let mut slandered = Vec::new();
+        for honest in (0..VALIDATORS).filter(|one| !self.equivocated.contains(one)) {
+            if offenders.contains(&offences::account(honest)?) {
+                slandered.push(honest);
+            }
+        }
+        Ok(slandered)
     }
 
     fn holds(&self) -> bool {
@@ -320,5 +336,18 @@ mod tests {
         let expected = ["kill, validator 1: it is gone", "the audit: nobody answers"];
         assert_eq!(report.broken, expected);
         assert!(!report.holds());
+    }
+
+    #[test]
+    fn an_offence_is_an_honest_validators_unless_its_keys_were_on_two_nodes() {
+        let offenders = [1, 3].map(|validator| offences::account(validator).expect("an account"));
+        let offenders = BTreeSet::from(offenders);
+        let mut report = Report::default();
+        let slandered = |report: &Report| report.slandered(&offenders).expect("accounts");
+        assert_eq!(slandered(&report), [1, 3]);
+        report.equivocated.insert(3);
+        assert_eq!(slandered(&report), [1]);
+        report.equivocated.extend([0, 1]);
+        assert_eq!(slandered(&report), [0; 0]);
     }
 }

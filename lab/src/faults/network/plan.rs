@@ -12,10 +12,10 @@ use rand::{Rng, SeedableRng};
 
 /// Validators of the network.
 pub(crate) const VALIDATORS: usize = 4;
-/// The one whose keys are on a second node when validators contradict themselves.
-pub(crate) const TWIN: usize = 3;
-/// Its account.
-pub(crate) const TWINS_ACCOUNT: &str = "//Dave";
+/// The one that has a disk of its own, which can be made full.
+pub(crate) const OWN_DISK: usize = 3;
+/// Their accounts.
+pub(crate) const ACCOUNTS: [&str; VALIDATORS] = ["//Alice", "//Bob", "//Charlie", "//Dave"];
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     PartOne,
     /// A validator is killed and its database is lost.
     LoseDatabase,
+    /// The disk of a validator is full.
+    FullDisk,
     /// The link of a validator is slow.
     Slow,
     /// The link of a validator loses packets.
@@ -68,7 +70,8 @@ pub(crate) struct Fault {
     pub(crate) loss: u32,
 }
 
-/// So many faults of each of these kinds, in any order.
+/// So many faults of each of these kinds, in any order. Validators contradict themselves in turn: the chain records a kind of
+/// contradiction once for each of them and session, so the same one again would have to wait for the next session.
 pub(crate) fn faults(seed: u64, each: usize, kinds: &[Kind]) -> Vec<Fault> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut faults: Vec<Fault> = Vec::new();
@@ -76,11 +79,22 @@ pub(crate) fn faults(seed: u64, each: usize, kinds: &[Kind]) -> Vec<Fault> {
         faults.extend((0..each).map(|_| fault(*kind, &mut rng)));
     }
     faults.shuffle(&mut rng);
+    let twins = faults
+        .iter_mut()
+        .filter(|fault| fault.kind == Kind::Equivocate);
+    for (turn, fault) in twins.enumerate() {
+        fault.victim = turn % VALIDATORS;
+        fault.second = (turn + 1) % VALIDATORS;
+    }
     faults
 }
 
 fn fault(kind: Kind, rng: &mut StdRng) -> Fault {
     let victim = rng.random_range(0..VALIDATORS);
+    let victim = match kind {
+        Kind::FullDisk => OWN_DISK,
+        _ => victim,
+    };
     // No quarter of an hour: a clock that is off by one cannot be told from that of another place.
     let minutes = rng.random_range(2..10);
     let sign = if rng.random_bool(0.5) { 1 } else { -1 };
@@ -124,7 +138,6 @@ impl fmt::Display for Fault {
             Kind::PartHalves => write!(f, ", {victim} and {second} from {:?}", self.rest()),
             Kind::WrongClock => write!(f, ", validator {victim} by {} s", self.off),
             Kind::Lossy => write!(f, ", validator {victim}, {} %", self.loss),
-            Kind::Equivocate => write!(f, ", validator {TWIN}"),
             Kind::StopNone | Kind::JoinWarp | Kind::JoinState | Kind::Flood => Ok(()),
             _ => write!(f, ", validator {victim}"),
         }
@@ -155,5 +168,13 @@ mod tests {
         }
         assert_eq!(times.len(), Kind::value_variants().len());
         assert!(times.values().all(|times| *times == 20), "{times:?}");
+    }
+
+    #[test]
+    fn validators_contradict_themselves_in_turn() {
+        let faults = faults(3, 4, &[Kind::Kill, Kind::Equivocate]);
+        let twins = faults.iter().filter(|one| one.kind == Kind::Equivocate);
+        let victims: Vec<usize> = twins.map(|fault| fault.victim).collect();
+        assert_eq!(victims, [0, 1, 2, 3]);
     }
 }

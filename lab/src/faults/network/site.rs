@@ -21,6 +21,7 @@ use mhealth_testing::finality::PATIENCE;
 use mhealth_testing::node::Node;
 use mhealth_testing::servers::{self, http_get, AuthOptions, RelayOptions, Server};
 use mhealth_testing::topology::{last_word, SIGNED_STUDY, SPONSOR};
+use tokio::time::sleep;
 
 use super::cluster::Cluster;
 use super::floods;
@@ -138,6 +139,26 @@ impl Site {
     /// Waits until this relay says that it can do its work.
     pub(crate) fn wait_until_ready(&self, relay: usize) -> Result<()> {
         self.relays[relay].wait_until_ready()
+    }
+
+    /// Waits until a transaction of this relay is final that this validator's node does not know of now. Returns how long it took.
+    pub(crate) async fn wait_until_brings(
+        &self,
+        relay: usize,
+        validator: usize,
+    ) -> Result<Duration> {
+        let start = Instant::now();
+        let account = Account::from_secret_uri(ACCOUNTS[relay])?.id();
+        let chain = self.chain(validator).await?;
+        // Those that wait in the node's pool are counted in.
+        let known = chain.next_nonce(&account).await?;
+        loop {
+            let (_, view) = chain.at_finalised().await?;
+            if view.nonce(&account).await? > known {
+                return Ok(start.elapsed());
+            }
+            sleep(Duration::from_millis(300)).await;
+        }
     }
 
     /// Starts again what ended by itself, as an operator's service manager does, and says how often.

@@ -3,12 +3,14 @@
 //! Lets a fault happen, looks whether the network does what it must meanwhile, and ends it.
 
 use std::fs;
+use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{ensure, Context, Result};
-use mhealth_chain_client::{Account, ChainClient};
-use mhealth_testing::finality::{wait_until_final, PROGRESS};
+use mhealth_chain_client::ChainClient;
+use mhealth_testing::finality::{height, wait_until_final, PROGRESS};
 use mhealth_testing::joining::serves_like;
 use mhealth_testing::node::{Launch, Node};
 use tokio::task::block_in_place;
@@ -17,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::cluster::{GUEST, SECOND};
 use super::floods;
 use super::offences;
-use super::plan::{Fault, Kind, TWIN, TWINS_ACCOUNT, VALIDATORS};
+use super::plan::{Fault, Kind, VALIDATORS};
 use super::site::{client, near_to, Site};
 
 /// The library that shows a program another time.
@@ -30,6 +32,9 @@ const STARTED: &str = "Running JSON-RPC server";
 const LEAST_OFF: i64 = 60;
 /// Entries must come to the chain within this time, whoever floods it.
 const SOON: Duration = Duration::from_secs(90);
+/// So many blocks more the others must have finalised before a validator starts without its database: with its votes forgotten it
+/// could contradict itself. `docs/operating/runbooks.md`, Restore.
+const AFTER_LOSS: u64 = 20;
 
 /// Where the library is that shows a program another time, if it is there.
 pub(crate) fn fake_time() -> Option<PathBuf> {
@@ -49,6 +54,7 @@ pub(crate) fn impossible(kind: Kind, site: &Site) -> Option<&'static str> {
         Kind::Slow if wires.is_some_and(|wires| wires.slows.is_none()) => {
             Some("neither netem nor tbf is there")
         }
+        Kind::FullDisk if site.cluster.disk.is_none() => Some("no file system can be mounted"),
         Kind::Lossy if wires.is_none() => Some("there are no network namespaces"),
         Kind::Lossy if wires.is_some_and(|wires| wires.loses.is_none()) => {
             Some("neither netem nor iptables is there")
@@ -101,9 +107,10 @@ pub(crate) async fn strike(site: &mut Site, fault: &Fault) -> Result<String> {
         Kind::LoseDatabase => {
             site.cluster.kill(victim)?;
             site.cluster.rob(victim)?;
-            site.cluster.finalise(&fault.others(), PROGRESS).await?;
+            site.cluster.finalise(&fault.others(), AFTER_LOSS).await?;
             site.cluster.start_again(victim, &[]).await?;
         }
+        Kind::FullDisk => return full_disk(site, fault).await,
         Kind::Slow | Kind::Lossy => {
             let wires = site.cluster.wires.as_ref().context("no wires")?;
             match fault.kind {
@@ -115,13 +122,44 @@ pub(crate) async fn strike(site: &mut Site, fault: &Fault) -> Result<String> {
             go_on?;
         }
         Kind::WrongClock => wrong_clock(site, fault).await?,
-        Kind::RelayMoves => relay_moves(site, fault).await?,
+        Kind::RelayMoves => return relay_moves(site, fault).await,
         Kind::JoinWarp => return join(site, "--sync=warp").await,
         Kind::JoinState => return join(site, "--sync=fast").await,
         Kind::Flood => return flooded(site, fault).await,
-        Kind::Equivocate => return equivocate(site).await,
+        Kind::Equivocate => return equivocate(site, fault).await,
     }
     Ok(String::new())
+}
+
+/// The disk of a validator is full. It ends or stands still, the others go on, and when there is room again it begins with what was
+/// final before.
+async fn full_disk(site: &mut Site, fault: &Fault) -> Result<String> {
+    let victim = fault.victim;
+    let before = height(site.cluster.node(victim)).await?.last_final;
+    site.cluster.disk()?.fill()?;
+    let go_on = site.cluster.finalise(&fault.others(), 2 * PROGRESS).await;
+    let has_ended = site.cluster.wait_until_ended(victim).await;
+    // One that does not answer stands still, too.
+    let stands = height(site.cluster.node(victim)).await;
+    let stands = stands.map_or(0, |height| height.last_final);
+    let others = height(site.cluster.node(fault.second)).await;
+    site.cluster.disk()?.free()?;
+    site.cluster.start_again(victim, &[]).await?;
+    let now = height(site.cluster.node(victim)).await?.last_final;
+    go_on?;
+    ensure!(
+        now >= before,
+        "block {before} was final before, and it begins with {now}"
+    );
+    let others = others?.last_final;
+    ensure!(
+        has_ended || stands + PROGRESS < others,
+        "it went on to block {stands} of {others} with a full disk"
+    );
+    Ok(match has_ended {
+        true => "it ended by itself".to_owned(),
+        false => format!("it stood still at block {stands}"),
+    })
 }
 
 async fn wrong_clock(site: &mut Site, fault: &Fault) -> Result<()> {
@@ -158,17 +196,18 @@ fn seconds_off(line: &str, now: SystemTime) -> Option<i64> {
 }
 
 /// The node of relay 0 dies. Its balancer leads it to another validator's, and entries go on coming by it.
-async fn relay_moves(site: &mut Site, fault: &Fault) -> Result<()> {
+async fn relay_moves(site: &mut Site, fault: &Fault) -> Result<String> {
     let (victim, refuge) = (fault.victim, fault.second);
     site.lead(0, victim);
     site.wait_until_ready(0)?;
     site.cluster.kill(victim)?;
     site.lead(0, refuge);
     let moved = site.wait_until_ready(0);
-    let grown = grows(site, refuge).await;
+    let brought = soon(site.wait_until_brings(0, refuge)).await;
     site.cluster.start_again(victim, &[]).await?;
     moved?;
-    grown
+    let took = brought.context("the relay brings nothing by its new node")?;
+    Ok(format!("brought runs after {} s", took.as_secs()))
 }
 
 /// A node without a database joins, serves as the validators do, and goes on following them.
@@ -194,52 +233,72 @@ async fn follow(site: &Site, guest: &Node, new: &ChainClient, old: &ChainClient)
     Ok(())
 }
 
-/// Every role floods the node of a validator, and entries of honest phones come to the chain all the same.
+/// Every role floods the node of a validator, and entries of honest phones come to the chain all the same: in blocks that are made
+/// when the flood is there, and while it goes on.
 async fn flooded(site: &Site, fault: &Fault) -> Result<String> {
     let chain = site.chain(fault.victim).await?;
     let seed = chain.finalised().await?.number;
-    let (flood, grown) = tokio::join!(floods::flood(&chain, seed), grows(site, fault.second));
-    grown?;
-    let answers = flood?;
-    let told = answers
-        .iter()
-        .map(|role| format!("{} {}/{}", role.role, role.taken, role.taken + role.refused));
-    let stranger = answers.iter().find(|role| role.role == "stranger");
-    ensure!(
-        stranger.is_some_and(|stranger| stranger.taken == 0),
-        "the pool took what a stranger sent"
-    );
-    Ok(format!("taken: {}", told.collect::<Vec<_>>().join(", ")))
-}
-
-/// Waits until the chain has more entries than now.
-async fn grows(site: &Site, validator: usize) -> Result<()> {
-    let chain = site.chain(validator).await?;
-    let before = chain.journal_length().await?;
-    let grown = async {
-        while chain.journal_length().await? <= before {
-            sleep(Duration::from_millis(300)).await;
-        }
-        anyhow::Ok(())
+    let mut floods = floods::prepare(&chain, seed).await?;
+    floods::send(&chain, &mut floods, &AtomicBool::new(true)).await?;
+    let over = AtomicBool::new(false);
+    let entries = async {
+        let grown = soon(grows(site, fault.second)).await;
+        over.store(true, Ordering::Relaxed);
+        grown
     };
-    let grown = timeout(SOON, grown).await;
-    grown.with_context(|| format!("no entry came to the chain within {SOON:?}"))?
+    let (sent, grown) = tokio::join!(floods::send(&chain, &mut floods, &over), entries);
+    let took = grown.context("no entry came to the chain")?;
+    sent?;
+    for flood in &floods {
+        let is_stranger = flood.role == floods::STRANGER;
+        ensure!(
+            (flood.taken == 0) == is_stranger,
+            "the pool took {} transactions of the {}",
+            flood.taken,
+            flood.role
+        );
+    }
+    let told = floods
+        .iter()
+        .map(|flood| format!("{} {}/{}", flood.role, flood.taken, flood.sent()));
+    let told: Vec<String> = told.collect();
+    let (took, told) = (took.as_secs(), told.join(", "));
+    Ok(format!("entries came after {took} s; taken: {told}"))
 }
 
-/// A second node with a validator's keys: the chain takes it down, keeps it from its work, and goes on.
-async fn equivocate(site: &Site) -> Result<String> {
-    let honest: Vec<usize> = (0..VALIDATORS).filter(|one| *one != TWIN).collect();
-    let validator = Account::from_secret_uri(TWINS_ACCOUNT)?.id().0;
+/// Waits until the final chain has more entries than the best block of now. Returns how long it took.
+async fn grows(site: &Site, validator: usize) -> Result<Duration> {
+    let start = Instant::now();
+    let chain = site.chain(validator).await?;
+    let best = chain.best_block().await?;
+    let before = chain.at(best.hash).await?.journal_length().await?;
+    while chain.journal_length().await? <= before {
+        sleep(Duration::from_millis(300)).await;
+    }
+    Ok(start.elapsed())
+}
+
+/// What must happen soon.
+async fn soon<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
+    let happened = timeout(SOON, what).await;
+    happened.with_context(|| format!("not within {SOON:?}"))?
+}
+
+/// A second node with a validator's keys: the chain takes it down, keeps it from its work if no other one is kept from it, and goes
+/// on.
+async fn equivocate(site: &Site, fault: &Fault) -> Result<String> {
+    let (victim, honest) = (fault.victim, fault.others());
+    let validator = offences::account(victim)?;
     let node = site.cluster.node(honest[0]);
     let session = offences::fresh_session(node, &validator).await?;
-    let twin = site.cluster.launch(Launch::twin(TWIN), SECOND).await?;
+    let twin = site.cluster.launch(Launch::twin(victim), SECOND).await?;
     site.cluster.welcome(&twin).await?;
     let recorded = offences::wait_until_recorded(node, &validator, session).await;
     let go_on = site.cluster.finalise(&honest, 2 * PROGRESS).await;
     drop(twin);
-    ensure!(recorded?, "the validator is recorded and not disabled");
+    let told = offences::check_disabled(node, victim, &recorded?).await?;
     go_on?;
-    Ok("recorded and disabled".to_owned())
+    Ok(told.to_owned())
 }
 
 #[cfg(test)]

@@ -231,7 +231,7 @@ impl Wires {
 
     fn within(&self, place: usize, command: &[&str]) -> Result<()> {
         let namespace = self.namespace(place);
-        run(&[&["ip", "netns", "exec", &namespace], command].concat())
+        run(&[&["ip", "netns", "exec", &namespace], command].concat()).map(drop)
     }
 
     fn bridge(&self) -> String {
@@ -275,7 +275,8 @@ impl Drop for Wires {
     }
 }
 
-fn run(command: &[&str]) -> Result<()> {
+/// Runs a command of the system, and returns what it prints. Fails with what it complains of.
+pub(crate) fn run(command: &[&str]) -> Result<String> {
     let shown = command.join(" ");
     let output = Command::new(command[0])
         .args(&command[1..])
@@ -286,7 +287,7 @@ fn run(command: &[&str]) -> Result<()> {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("{shown}: {}", said.trim());
     }
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]
