@@ -15,7 +15,7 @@ use roles::Roles;
 use table::{row, Row};
 
 pub use session_keys::{LAST_SESSION_KEYS, SESSION_KEYS_CHANGED_TODAY};
-pub use unsigned::Unsigned;
+pub(crate) use unsigned::Unsigned;
 
 mod motions;
 mod roles;

@@ -2,7 +2,7 @@
 
 //! What `scripts/weights` measured. Do not edit: run it again.
 //!
-//! 2026-11-30, AMD EPYC; frame-benchmarking-cli 64.0.0, 20 steps, 10 repeats, compiled Wasm;
+//! 2026-12-01, AMD EPYC; frame-benchmarking-cli 64.0.0, 20 steps, 10 repeats, compiled Wasm;
 //! what reads and writes cost is the runtime's `DbWeight`. Times are in picoseconds.
 
 #![allow(unused_parens)]
@@ -17,12 +17,12 @@ pub struct SubstrateWeight<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
     fn report_block_equivocation() -> Weight {
-        Weight::from_parts(380_418_000, 35658)
+        Weight::from_parts(562_675_000, 35658)
             .saturating_add(T::DbWeight::get().reads(17))
             .saturating_add(T::DbWeight::get().writes(3))
     }
     fn count_missed_slots() -> Weight {
-        Weight::from_parts(31_036_000, 3879)
+        Weight::from_parts(53_249_000, 3879)
             .saturating_add(T::DbWeight::get().reads(4))
             .saturating_add(T::DbWeight::get().writes(2))
     }
