@@ -104,7 +104,8 @@ fn by_hand(page: &str) -> Vec<Vec<String>> {
 
 /// Types the page's commands. Gives the last line of each.
 fn typed(page: &str, output: &Path) -> Vec<String> {
-    let (mut last_lines, mut known) = (Vec::new(), Vec::new());
+    let mut last_lines = Vec::new();
+    let mut known = Vec::<(&str, String)>::new();
     for command in by_hand(page) {
         assert_eq!(command[0], "mhealth-data");
         let arguments = command[1..].iter().map(|word| {
