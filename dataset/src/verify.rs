@@ -43,8 +43,10 @@ pub struct Verified {
     pub manifest: Manifest,
     /// Its files with rows, and how many each has.
     pub rows: Vec<(String, u64)>,
-    /// Devices with valid entries that have no row, because their participant's key is destroyed, as the holder says: all others have one.
-    /// Nothing if the audit's report was not given, or no file of the dataset has every row.
+    /// Devices with valid entries that have no row, because their participant's key is destroyed, as the holder says: all others have one,
+    /// or are parts of a record that has one, as the holder says, too. Of a participant's package that is so of the devices that have rows,
+    /// and of those that seal to the same key; that the participant has no others is the holder's word. Nothing if the audit's report was
+    /// not given, or no file of the dataset has every row.
     pub key_destroyed: Option<Vec<DeviceId>>,
 }
 

@@ -17,4 +17,5 @@ mod records;
 mod studies;
 #[path = "../support/mod.rs"]
 mod support;
+mod unproved;
 mod verifying;
