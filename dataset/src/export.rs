@@ -280,6 +280,7 @@ impl Sink for Making<'_> {
             let mut taken = Vec::new();
             for entry in entries {
                 self.check(entry, &device)?;
+                owner.check(entry, device.device)?;
                 self.count.entries += 1;
                 let verdict = entry.verdict.as_str();
                 *self.count.verdicts.entry(verdict.into()).or_default() += 1;

@@ -6,6 +6,7 @@ mod audited;
 mod bad_input;
 mod copies;
 mod disks;
+mod erased;
 mod exports;
 mod later;
 mod names;
