@@ -8,6 +8,7 @@ use hashchain::DeviceId;
 use mhealth_dataset::keys::Destruction;
 use mhealth_dataset::verify;
 
+use crate::program::{last_line, program};
 use crate::support::nights::study;
 use crate::support::table::csv;
 use crate::support::World;
@@ -79,5 +80,37 @@ fn who_was_erased_gets_no_package_and_nobody_else_gets_their_phones() {
         let refused = world.export(&job).unwrap_err();
         assert_eq!(refused.code(), "key_destroyed", "{participant}: {refused}");
         assert!(!job.out.exists());
+    }
+}
+
+/// Their own device would be withdrawn as another's: it seals to the key, and not to nobody.
+#[test]
+fn erasing_as_plain_who_has_or_had_a_key_changes_no_record() {
+    let mut world = study();
+    let destruction = Destruction {
+        participant: "P-bob".into(),
+        devices: vec![DeviceId(1)],
+        no_device: false,
+        record: "request 7".into(),
+        at: "2026-11-30T12:00:00Z".into(),
+    };
+    world.keys.destroy(&destruction).unwrap();
+    let records = ["destroyed.ndjson", "erasures.ndjson"];
+    let records = records.map(|name| world.path("keys").join(name));
+    let before = records.clone().map(|file| fs::read(file).unwrap());
+    for (participant, device) in [("P-bob", 1), ("P-ada", 0)] {
+        // It is refused before a node is asked: there is none.
+        let refused = program()
+            .args(["erase", participant, "--plain", "--record=request 8"])
+            .args(["--device=3", "--relay=dave=http://127.0.0.1:1"])
+            .arg(format!("--wrong-device={device}"))
+            .arg("--node=ws://127.0.0.1:1")
+            .arg(format!("--keys={}", world.path("keys").display()))
+            .env("MHEALTH_RELAY_CREDENTIAL", "x")
+            .output()
+            .unwrap();
+        assert_eq!(refused.status.code(), Some(3), "{participant}");
+        assert_eq!(last_line(&refused), "done=false error=bad_input");
+        assert_eq!(records.clone().map(|file| fs::read(file).unwrap()), before);
     }
 }
