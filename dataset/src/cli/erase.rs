@@ -35,7 +35,7 @@ pub(super) struct Erase {
     device: Vec<DeviceId>,
     /// The participant's phones seal to nobody, as the chain has to say: there is no key to destroy, and relays erase what anybody could
     /// read. Name each of them with --device; whose they are, only you know. Needed the first time.
-    #[arg(long, requires_all = ["node", "device"])]
+    #[arg(long, requires = "node", requires = "device")]
     plain: bool,
     /// A device that was named and is another's, as the chain has to say, too: it is withdrawn, and the others get a new order.
     #[arg(long, value_name = "NUMBER", requires = "node")]
