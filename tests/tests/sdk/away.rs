@@ -44,7 +44,7 @@ async fn a_sync_is_back_in_time_while_the_node_or_the_relays_are_away_and_a_late
 async fn are_back_in_time(phones: &[Phone], night: u64) {
     for phone in phones {
         let language = phone.language;
-        let mut took = Vec::new();
+        let mut took: Vec<f64> = Vec::new();
         // Such a machine may be late, but not three times.
         while took.len() < 3 && took.last().is_none_or(|took| *took > BACK) {
             let said = phone.play_for(night, TOLD).await;
