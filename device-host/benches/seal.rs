@@ -10,8 +10,7 @@
 //! `seal` is a device of a state file, `phone` the phone that an app holds: its secrets are wrapped, and its store is bytes by key.
 
 use std::{
-    cell::RefCell, collections::BTreeMap, ops::Bound, path::Path, sync::Arc, thread,
-    time::Duration,
+    cell::RefCell, collections::BTreeMap, ops::Bound, path::Path, sync::Arc, thread, time::Duration,
 };
 
 use criterion::{BatchSize, Criterion, Throughput};
