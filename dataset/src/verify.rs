@@ -7,18 +7,18 @@ mod audited;
 mod complete;
 mod seen;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use hashchain::DeviceId;
-use mhealth_api::Key;
+use mhealth_api::{Hash, Key};
 
 use crate::error::DataError;
 use crate::formats::PARTS_FILE;
 use crate::input;
 use crate::manifest::{describe, names, AuditRef, Manifest, MANIFEST, SIGNATURE};
 use crate::places::{self, Claim, Has};
-use crate::registry::{Registry, Sources};
+use crate::registry::{EvidenceFile, Registry, Sources};
 
 use audited::Audited;
 pub use audited::Contradiction;
@@ -299,7 +299,7 @@ impl Check<'_> {
                 return wrong("it is about more or fewer devices than the audit");
             }
             // Later evidence has more.
-            let is_same = self.registry.files == manifest.evidence;
+            let is_same = digests(&self.registry.files) == digests(&manifest.evidence);
             if is_same && self.not_audited(audited) != Some(manifest.not_audited) {
                 return wrong("the audit lacks more or fewer entries of the evidence than it says");
             }
@@ -316,6 +316,11 @@ impl Check<'_> {
         let audited: usize = devices.map(|device| device.registered.len()).sum();
         registered.checked_sub(audited).map(|it| it as u64)
     }
+}
+
+/// Which files of evidence these are, in whatever order they were named.
+fn digests(files: &[EvidenceFile]) -> BTreeSet<Hash> {
+    files.iter().map(|file| file.sha256).collect()
 }
 
 /// Holds a row against the parts that its record has, if it is in parts.
