@@ -77,11 +77,18 @@ pub struct AuditedDevice {
 }
 
 impl AuditedDevice {
-    /// Whether its registered entries are all there, each once and in order.
-    pub(crate) fn is_whole(&self) -> bool {
+    /// Fails unless it comes behind that device, with its registered entries all there, each once and in order: a report that says
+    /// something twice would make rows twice.
+    pub(crate) fn follows(&self, last: Option<DeviceId>) -> Result<(), String> {
         let registered = self.entries.iter().filter(|entry| entry.registered);
-        let sequences = registered.map(|entry| entry.sequence);
-        sequences.eq(1..=self.length)
+        let is_whole = registered.map(|entry| entry.sequence).eq(1..=self.length);
+        match is_whole && last < Some(self.device) {
+            true => Ok(()),
+            false => {
+                let device = self.device;
+                Err(format!("device {device} or its entries are not in order"))
+            }
+        }
     }
 }
 

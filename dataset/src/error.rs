@@ -89,8 +89,8 @@ pub enum DataError {
     /// There is no such key.
     #[error("{0} has no key in this folder")]
     NoSuchParticipant(String),
-    /// The participant's key was destroyed on record.
-    #[error("the key of {0} was destroyed on record and is not taken back")]
+    /// The participant's key was destroyed on record, or the participant erased who had none.
+    #[error("{0} was erased on record, or the key of {0} destroyed: nothing of it is taken back")]
     Destroyed(String),
     /// There is no key to sign with.
     #[error(

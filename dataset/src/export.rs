@@ -260,7 +260,9 @@ impl Sink for Making<'_> {
                 sequence: device.length,
             });
         }
-        self.in_order(&device)?;
+        let follows = device.follows(self.last);
+        follows.map_err(|why| self.job.not_an_audit(why))?;
+        self.last = Some(device.device);
         let Some(owner) = self.owners.devices.get(&device.device) else {
             return Ok(());
         };
@@ -280,6 +282,7 @@ impl Sink for Making<'_> {
             let mut taken = Vec::new();
             for entry in entries {
                 self.check(entry, &device)?;
+                owner.check(entry, device.device)?;
                 self.count.entries += 1;
                 let verdict = entry.verdict.as_str();
                 *self.count.verdicts.entry(verdict.into()).or_default() += 1;
@@ -324,19 +327,6 @@ impl Sink for Making<'_> {
 }
 
 impl Making<'_> {
-    /// Every device once, and every registered entry once: a report that says something twice would make rows twice.
-    fn in_order(&mut self, device: &AuditedDevice) -> Result<(), DataError> {
-        let number = Some(device.device);
-        let ascends = std::mem::replace(&mut self.last, number) < number;
-        match device.is_whole() && ascends {
-            true => Ok(()),
-            false => {
-                let why = format!("device {} or its entries are not in order", device.device);
-                Err(self.job.not_an_audit(why))
-            }
-        }
-    }
-
     /// The evidence has to have what the audit says is registered, and what it calls right is. What the audit did not see any more
     /// has no link.
     fn check(&self, entry: &JudgedEntry, device: &AuditedDevice) -> Result<(), DataError> {

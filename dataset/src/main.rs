@@ -25,6 +25,9 @@ fn main() -> ExitCode {
         Err(broke) => {
             let _nothing_is_written = take_away_unfinished();
             eprintln!("error[{}]: {broke}.", broke.code());
+            if what == "done" {
+                eprintln!("It may be half done: type the same command again, which goes on or says what is there.");
+            }
             println!("{what}=false error={}", broke.code());
             ExitCode::from(program::COULD_NOT_RUN)
         }

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hashchain::{participant_digest, DeviceId, Native, OpeningKey};
+use mhealth_auditor::verdict::JudgedEntry;
+use mhealth_auditor::Verdict;
 use mhealth_device::payload::Participant;
 
 use crate::error::DataError;
@@ -20,10 +22,29 @@ pub(crate) enum Owner<'k> {
     Destroyed,
     /// To nobody: its data are plain.
     Nobody,
+    /// To nobody, and it is on record as erased.
+    Erased,
     /// To nobody, and the holder says whose it is.
     Plain(Participant),
     /// To a key that is not in the folder.
     Unknown,
+}
+
+impl Owner<'_> {
+    /// Fails where an audit calls an entry valid of a device that is on record as erased: the audit is older than the erasure, or that
+    /// is not finished. Of what was sealed, a destroyed key keeps it out.
+    pub(crate) fn check(&self, entry: &JudgedEntry, device: DeviceId) -> Result<(), DataError> {
+        match (self, entry.verdict) {
+            (Owner::Erased, Verdict::Valid) => Err(DataError::Place {
+                code: "audit_before_erasure",
+                why: format!(
+                    "device {device} is on record as erased, and the audit calls an entry of it valid: finish the erasure with \
+                     `mhealth-data erase`, and take an audit, exports and evidence of after that"
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The only person whose devices are wanted.
@@ -63,11 +84,24 @@ impl<'k> Owners<'k> {
             .filter_map(|record| Some((digest(&record.key?.0), &record.participant)))
             .collect();
         let nobody = participant_digest::<Native>(None);
+        // There was no key to destroy: the record is all that keeps their data out.
+        let mut erased: BTreeMap<DeviceId, &String> = BTreeMap::new();
+        for record in keys.destroyed().filter(|record| record.key.is_none()) {
+            let (named, participant) = (record.devices.iter(), &record.participant);
+            erased.extend(named.map(|device| (*device, participant)));
+        }
+        erased.retain(|device, _| {
+            let registered = registry.devices.get(device);
+            registered.is_some_and(|it| it.participant == nobody)
+        });
         let study = keys.whose().study;
         if let Some(only) = only {
             let name = only.participant;
-            if gone.values().any(|participant| *participant == name) {
+            if keys.destroyed().any(|record| record.participant == name) {
                 return Err(DataError::Destroyed(name.into()));
+            }
+            if let Some(other) = only.plain.iter().find_map(|device| erased.get(device)) {
+                return Err(DataError::Destroyed((*other).clone()));
             }
             let mut own = own.iter();
             let key = own.find(|(participant, _)| participant.0 == name);
@@ -102,6 +136,7 @@ impl<'k> Owners<'k> {
                     found.insert(*device, (*participant).clone());
                     Owner::Destroyed
                 }
+                (None, None) if erased.contains_key(device) => Owner::Erased,
                 (None, None) if registered.participant == nobody => match only {
                     Some(only) if only.plain.contains(device) => {
                         Owner::Plain(Participant(only.participant.to_owned()))

@@ -136,11 +136,13 @@ impl Registry {
 
     /// Whether this entry is registered in this place.
     pub fn has(&self, device: DeviceId, sequence: u64, link: LinkHash, digest: DataDigest) -> bool {
-        let index = sequence
-            .checked_sub(1)
-            .and_then(|it| usize::try_from(it).ok());
         let registered = self.devices.get(&device);
-        let place = registered.and_then(|it| it.entries.get(index?));
+        let place = registered.and_then(|it| it.entries.get(index(sequence)?));
         place == Some(&(link, digest))
     }
+}
+
+/// Where an entry stands in a list of a device's.
+pub(crate) fn index(sequence: u64) -> Option<usize> {
+    usize::try_from(sequence.checked_sub(1)?).ok()
 }

@@ -202,7 +202,8 @@ impl Row {
         if let Owner::Key(participant, _) | Owner::Plain(participant) = owner {
             self.participant = Some(participant.0.clone());
         }
-        let Some(envelope) = envelope else {
+        // Of who was erased nothing is read, whatever the audit says of it.
+        let Some(envelope) = envelope.filter(|_| !matches!(owner, Owner::Erased)) else {
             return self.closed(Problem::NoEnvelope);
         };
         match (Envelope::parse(envelope), owner) {
@@ -218,7 +219,7 @@ impl Row {
                 }
             }
             // The device has told the chain that it seals to nobody: there is no key that anybody could bring.
-            (Ok(Envelope::Sealed { .. }), Owner::Nobody | Owner::Plain(_)) => {
+            (Ok(Envelope::Sealed { .. }), Owner::Nobody | Owner::Plain(_) | Owner::Erased) => {
                 self.closed(Problem::Undecipherable)
             }
         }

@@ -121,6 +121,26 @@ fn a_state_file_of_another_chain_study_or_device_is_refused_and_left_alone() {
     assert_eq!(desk.files(), before);
 }
 
+/// A node that is away is no reason not to seal; a wrong command line is.
+#[test]
+fn a_secret_that_cannot_be_read_is_told_before_anything_is_sealed() {
+    let desk = Desk::with_state();
+    let before = desk.files();
+    let nights = desk.path("nights.csv");
+    fs::write(&nights, format!("{HEADER}\n{GOOD}7001,2016-04-13,1,384,407\n")).expect("written");
+    for option in ["--enrol-with-file", "--admin-credential-file"] {
+        let output = desk
+            .program("simulate")
+            .args(["--node", "ws://127.0.0.1:1", "--csv"])
+            .arg(&nights)
+            .arg(option)
+            .arg(desk.path("none"))
+            .output();
+        assert_failed(&output.expect("started"), 2, "file_not_found");
+        assert_eq!(desk.files(), before, "{option}");
+    }
+}
+
 #[test]
 fn a_file_of_a_hundred_thousand_nights_is_sealed_whole() {
     let mut nights = format!("{HEADER}\n");

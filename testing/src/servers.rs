@@ -2,9 +2,9 @@
 
 //! Runs the real servers and devices: on free ports, to be killed and started again on the same data.
 
+mod probe;
+
 use std::ffi::{OsStr, OsString};
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -16,6 +16,8 @@ use hashchain::StudyId;
 use crate::log::Log;
 use crate::port::Port;
 use crate::process::{self, Program};
+
+pub use probe::http_get;
 
 /// Until then a server must listen, be ready, and stop when asked to.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -356,29 +358,6 @@ pub fn relay(options: &RelayOptions) -> Launch {
             "--trusted-issuer=issuer={},study={}",
             options.issuer, options.study
         ))
-}
-
-/// Status and body of a GET over plain HTTP on this machine.
-pub fn http_get(port: u16, path: &str) -> Result<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let status = answer
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
-    let body = answer
-        .split_once("\r\n\r\n")
-        .map(|(_, body)| body.to_owned());
-    match (status, body) {
-        (Some(status), Some(body)) => Ok((status, body)),
-        _ => bail!("no HTTP answer: {answer:?}"),
-    }
 }
 
 /// A new SQLite database in this folder, as the servers' option `--database` names it.

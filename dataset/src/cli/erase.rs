@@ -35,7 +35,7 @@ pub(super) struct Erase {
     device: Vec<DeviceId>,
     /// The participant's phones seal to nobody, as the chain has to say: there is no key to destroy, and relays erase what anybody could
     /// read. Name each of them with --device; whose they are, only you know. Needed the first time.
-    #[arg(long, requires_all = ["node", "device"])]
+    #[arg(long, requires = "node", requires = "device")]
     plain: bool,
     /// A device that was named and is another's, as the chain has to say, too: it is withdrawn, and the others get a new order.
     #[arg(long, value_name = "NUMBER", requires = "node")]
@@ -157,6 +157,10 @@ fn orders(arguments: &Erase, runtime: &Runtime) -> Result<(String, Vec<ErasureOr
         Err(DataError::NoSuchParticipant(named)) if arguments.plain => named,
         found => found?,
     };
+    // Before anything is withdrawn.
+    if arguments.plain {
+        folder.check_keyless(&participant)?;
+    }
     let mut destroyed = folder.destroyed();
     let is_destroyed = destroyed.any(|record| record.participant == participant);
     drop(destroyed);
@@ -175,7 +179,7 @@ fn orders(arguments: &Erase, runtime: &Runtime) -> Result<(String, Vec<ErasureOr
     }
     let key = match folder.public_key(&participant) {
         Err(DataError::NoSuchParticipant(_)) if arguments.plain => None,
-        known => known?.filter(|_| !arguments.plain),
+        known => known?,
     };
     let chain = match runtime.block_on(on_chain(arguments, &folder)) {
         // The key is gone, and relays go on.
@@ -209,7 +213,6 @@ fn orders(arguments: &Erase, runtime: &Runtime) -> Result<(String, Vec<ErasureOr
     };
     let record = match key {
         Some(_) => folder.destroy(&destruction)?,
-        // Refuses who has a key.
         None => folder.erase_plain(&destruction)?,
     };
     for copy in &record.copies {

@@ -244,19 +244,19 @@ pub(super) fn verify_dataset(arguments: VerifyDataset) -> Result<(), DataError> 
     if is_audited {
         println!("- Each row says of its entry what the audit says: verdict, block, who brought it, and the bounds of its time.");
     }
-    match &verified.key_destroyed {
-        Some(devices) if devices.is_empty() => {
-            println!("- No entry that the audit calls valid is left out.");
-        }
-        Some(devices) => println!(
-            "- No entry that the audit calls valid is left out but those of {} devices ({}), of which the holder says that their \
-             participants' keys are destroyed.",
-            devices.len(),
-            some_of(devices)
-        ),
-        None => {}
+    if let Some(devices) = &verified.key_destroyed {
+        tell_complete(manifest, devices);
     }
     println!("This is not proved: that the values are those of the digests (only the holder of the keys can open what was sealed);");
+    if manifest.parts > 0 {
+        println!(
+            "that {} entries are parts of {} records, and none of them a record of its own: the holder says so;",
+            manifest.parts, manifest.records_in_parts
+        );
+    }
+    if manifest.participant.is_some() {
+        println!("that these are all of the participant's devices: the holder says so;");
+    }
     match (is_audited, &verified.key_destroyed) {
         (true, Some(_)) => println!("and that the audit is right: its auditor answers for that."),
         (true, None) => println!(
@@ -270,6 +270,28 @@ pub(super) fn verify_dataset(arguments: VerifyDataset) -> Result<(), DataError> 
     }
     println!("verified=true {}", figures(manifest));
     Ok(())
+}
+
+/// Says which valid entries have a row. Whose devices are, a package does not prove: one that has none says nothing of anybody's.
+fn tell_complete(manifest: &Manifest, key_destroyed: &[DeviceId]) {
+    let none = match (&manifest.participant, manifest.rows) {
+        (Some(_), 0) => return,
+        (Some(_), _) => "Of the devices that have rows, and of those that seal to the same key, no",
+        (None, _) => "No",
+    };
+    let but = match key_destroyed {
+        [] => String::new(),
+        devices => format!(
+            " but those of {} devices ({}), of which the holder says that their participants' keys are destroyed",
+            devices.len(),
+            some_of(devices)
+        ),
+    };
+    let parts = match manifest.parts {
+        0 => "",
+        _ => " What is called a part of a record has no row of its own.",
+    };
+    println!("- {none} entry that the audit calls valid is left out{but}.{parts}");
 }
 
 /// The numbers of these devices, or of the first of them.

@@ -105,15 +105,8 @@ impl KeyFolder {
     pub fn erase_plain(&mut self, erasure: &Destruction) -> Result<DestroyedKey, DataError> {
         let participant = &erasure.participant;
         self.check_named(erasure)?;
-        let before = self.destroyed.get(participant).cloned();
-        let has_key = before.as_ref().is_some_and(|record| record.key.is_some());
-        if has_key || self.participants.contains_key(participant) {
-            let why = format!(
-                "{participant} has a key, or had one; for a phone of theirs that seals to nobody, take a name of its own"
-            );
-            return Err(DataError::Usage(why));
-        }
-        if let Some(record) = before {
+        self.check_keyless(participant)?;
+        if let Some(record) = self.destroyed.get(participant).cloned() {
             return self.name_more(record, erasure);
         }
         check_pseudonym(participant)?;
@@ -138,6 +131,18 @@ impl KeyFolder {
         };
         self.write_record(&record)?;
         Ok(record)
+    }
+
+    /// Fails if a participant has a key, or had one: that has to be destroyed.
+    pub fn check_keyless(&self, participant: &str) -> Result<(), DataError> {
+        let record = self.destroyed.get(participant);
+        let had_key = record.is_some_and(|record| record.key.is_some());
+        match had_key || self.participants.contains_key(participant) {
+            true => Err(DataError::Usage(format!(
+                "{participant} has a key, or had one; for a phone of theirs that seals to nobody, take a name of its own"
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// Fails if a device that is named is another's, as exports found out.

@@ -87,6 +87,7 @@ impl KeyFolder {
             return Err(DataError::NotABackUp);
         }
         for record in destroyed {
+            self.check_same_kind(&record)?;
             self.participants.remove(&record.participant);
             self.take_record(record);
         }
@@ -95,6 +96,24 @@ impl KeyFolder {
         self.devices
             .extend(devices.map(|line| (line.device, line.participant)));
         Ok(new)
+    }
+
+    /// Fails where a participant is erased in the copy as one who had no key, and has or had one here, or the other way round: these are
+    /// two, and neither's record may take the other's key out of use.
+    fn check_same_kind(&self, record: &DestroyedKey) -> Result<(), DataError> {
+        let participant = &record.participant;
+        let known = self.destroyed.get(participant);
+        let is_another = match record.key {
+            None => self.check_keyless(participant).is_err(),
+            Some(_) => known.is_some_and(|known| known.key.is_none()),
+        };
+        match is_another {
+            true => Err(DataError::Usage(format!(
+                "{participant} was erased without a key there and has or had one here, or the other way round: take this copy into a \
+                 new folder"
+            ))),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn write_records(&self, new: &Records) -> Result<(), DataError> {

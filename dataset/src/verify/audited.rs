@@ -15,7 +15,7 @@ use crate::audit::{self, Audit, AuditedDevice, Heading, Sink};
 use crate::columns::instant_text;
 use crate::error::DataError;
 use crate::places::Claim;
-use crate::registry::Registry;
+use crate::registry::{index, Registry};
 use crate::row::Row;
 
 /// Where a dataset says something else than the audit that it was made from, or than it says itself.
@@ -123,8 +123,7 @@ impl Audited {
     fn entry(&self, claim: &Claim) -> Option<&Judged> {
         let device = self.devices.get(&claim.device)?;
         if claim.registered {
-            let index = usize::try_from(claim.sequence.checked_sub(1)?).ok()?;
-            let judged = device.registered.get(index)?;
+            let judged = device.registered.get(index(claim.sequence)?)?;
             // The evidence has the link of what a row names, and none of what has none.
             return Some(judged).filter(|it| !it.seen || claim.link.0 != [0; 32]);
         }
@@ -181,12 +180,10 @@ impl Sink for Reading<'_> {
 
     fn device(&mut self, _: &Heading, device: AuditedDevice) -> Result<(), DataError> {
         let last = self.devices.last_key_value().map(|(number, _)| *number);
-        if !device.is_whole() || last >= Some(device.device) {
-            return Err(DataError::NotAnAudit {
-                file: self.path.display().to_string(),
-                why: format!("device {} or its entries are not in order", device.device),
-            });
-        }
+        device.follows(last).map_err(|why| DataError::NotAnAudit {
+            file: self.path.display().to_string(),
+            why,
+        })?;
         let mut kept = Device::default();
         for entry in &device.entries {
             let judged = Judged::of(entry, &device);

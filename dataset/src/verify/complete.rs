@@ -111,10 +111,5 @@ impl Rows<'_> {
 }
 
 fn count(counts: &mut BTreeMap<String, u64>, what: &str) {
-    match counts.get_mut(what) {
-        Some(count) => *count += 1,
-        None => {
-            counts.insert(what.to_owned(), 1);
-        }
-    }
+    *counts.entry(what.to_owned()).or_default() += 1;
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashchain::{DeviceId, LinkHash};
 
 use crate::places::Claim;
-use crate::registry::Registry;
+use crate::registry::{index, Registry};
 
 /// The entries that were seen.
 #[derive(Default)]
@@ -52,9 +52,4 @@ impl Seen {
         let attempts = self.attempts.iter().map(|(device, ..)| device);
         self.registered.keys().chain(attempts).copied().collect()
     }
-}
-
-/// Where an entry stands in a list of a device's.
-fn index(sequence: u64) -> Option<usize> {
-    usize::try_from(sequence.checked_sub(1)?).ok()
 }

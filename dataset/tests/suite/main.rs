@@ -6,6 +6,7 @@ mod audited;
 mod bad_input;
 mod copies;
 mod disks;
+mod erased;
 mod exports;
 mod later;
 mod names;
@@ -17,4 +18,5 @@ mod records;
 mod studies;
 #[path = "../support/mod.rs"]
 mod support;
+mod unproved;
 mod verifying;

@@ -38,7 +38,7 @@ pub(crate) fn last_line(output: &Output) -> String {
     said.lines().next_back().unwrap_or_default().to_owned()
 }
 
-fn verify_arguments(world: &World, folder: &Path) -> Vec<String> {
+pub(crate) fn verify_arguments(world: &World, folder: &Path) -> Vec<String> {
     [
         "verify-dataset".to_owned(),
         folder.display().to_string(),

@@ -15,6 +15,6 @@ export async function hurried(phone, source) {
     if (code !== 'deadline' || advice !== 'wait' || took >= 10_000) throw new Error(`${source}: ${code}, ${advice} after ${took} ms`);
   }
   const { queued, last_fault: fault, next_try: next } = await phone.status();
-  if (queued !== 1 || fault !== 'deadline' || next === null) throw new Error(`${source}: ${queued} are queued, ${fault}, ${next}`);
+  if (queued !== 1 || fault !== 'deadline' || typeof next !== 'number') throw new Error(`${source}: ${queued} are queued, ${fault}, ${next}`);
   return took;
 }

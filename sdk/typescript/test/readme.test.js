@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The README's page, made by somebody who has nothing but the README and does what it says. Its program for Node.js is followed in
-// `tests/tests/sdk.rs`, with a real chain.
+// `tests/tests/sdk/readme.rs`, with a real chain.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';

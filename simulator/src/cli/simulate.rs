@@ -33,7 +33,29 @@ use super::{
 /// Who enrols on a development chain when nobody is named.
 const DEVELOPMENT_ENROLLER: &str = "//Charlie";
 
+/// What the command line says or has in files. Read before anything is sealed: a wrong command line does nothing.
+struct Secrets {
+    credential: Option<Secret>,
+    enroller: Option<Secret>,
+}
+
+impl Secrets {
+    fn given(options: &Simulate) -> Result<Self, Failure> {
+        Ok(Secrets {
+            credential: Secret::given(
+                options.admin_credential.as_ref(),
+                options.admin_credential_file.as_deref(),
+            )?,
+            enroller: Secret::given(
+                options.enrol_with.as_ref(),
+                options.enrol_with_file.as_deref(),
+            )?,
+        })
+    }
+}
+
 pub(super) async fn simulate(options: &Simulate) -> Result<ExitCode, Failure> {
+    let secrets = Secrets::given(options)?;
     let source = options.input.open(&options.state)?;
     let survey = match &source {
         Some(source) => source.survey()?,
@@ -60,7 +82,7 @@ pub(super) async fn simulate(options: &Simulate) -> Result<ExitCode, Failure> {
             Some(chain) => chain,
             None => reconnect(options, &store).await?,
         };
-        send(options, &store, chain).await?
+        send(options, &secrets, &store, chain).await?
     };
     let account = Account {
         duplicates: survey.duplicates,
@@ -74,22 +96,19 @@ pub(super) async fn simulate(options: &Simulate) -> Result<ExitCode, Failure> {
 /// Enrols and uploads.
 async fn send(
     options: &Simulate,
+    secrets: &Secrets,
     store: &Store,
     chain: Connection,
 ) -> Result<Vec<Refused>, Failure> {
     let chain = match chain {
         Connection::Direct(direct) => {
-            Connection::Direct(match enroller(options, &direct).await? {
+            Connection::Direct(match enroller(secrets, &direct).await? {
                 Some(account) => direct.enrolling_as(account),
                 None => direct,
             })
         }
         Connection::Servers(through) => {
-            let credential = Secret::given(
-                options.admin_credential.as_ref(),
-                options.admin_credential_file.as_deref(),
-            )?;
-            if let Some(credential) = &credential {
+            if let Some(credential) = &secrets.credential {
                 let keys = match options.envelope {
                     EnvelopeForm::Plain => None,
                     EnvelopeForm::Hpke => Some(ParticipantKeys::read(&participant_keys(options))?),
@@ -328,12 +347,8 @@ fn participant_keys(options: &Simulate) -> PathBuf {
     })
 }
 
-async fn enroller(options: &Simulate, chain: &Direct) -> Result<Option<ChainAccount>, Failure> {
-    let secret = Secret::given(
-        options.enrol_with.as_ref(),
-        options.enrol_with_file.as_deref(),
-    )?;
-    if let Some(secret) = secret {
+async fn enroller(secrets: &Secrets, chain: &Direct) -> Result<Option<ChainAccount>, Failure> {
+    if let Some(secret) = &secrets.enroller {
         return Ok(Some(ChainAccount::from_secret_uri(secret.expose())?));
     }
     Ok(match chain.client().chain_type().await? {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Every code that the program says stands in a document.
+//! The codes that the program says stand in its documents. Those of the way to servers are the library's, whose documents have tests of
+//! their own.
 
 /// What `code` gives, by its source: codes are texts in it, and nothing else is.
 fn codes(source: &str) -> Vec<&str> {
@@ -13,7 +14,7 @@ fn codes(source: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_code_of_the_program_is_explained() {
+fn every_code_of_files_state_node_and_secrets_is_explained() {
     let payloads = include_str!("../../../docs/protocol/payloads.md");
     let program = include_str!("../../../docs/operating/mhealth-device.md");
     let sources = [
@@ -25,6 +26,10 @@ fn every_code_of_the_program_is_explained() {
         (program, include_str!("../../../device/src/freeze.rs")),
         (program, include_str!("../../../chain-client/src/error.rs")),
         (program, include_str!("../../../chain-client/src/pool.rs")),
+        (
+            program,
+            include_str!("../../../chain-client/src/secret_file.rs"),
+        ),
     ];
     let mut found = 0;
     for (document, source) in sources {

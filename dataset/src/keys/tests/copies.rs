@@ -66,6 +66,29 @@ fn a_folder_that_has_a_destroyed_key_still_learns_of_it_from_a_copy() {
     assert_eq!(joined.left().count(), 0);
 }
 
+/// Two folders of one study grew apart: in one of them a name has a key, and in the other one it was erased as a plain phone's.
+#[test]
+fn a_name_that_was_erased_without_a_key_takes_nobodys_key_out_of_use() {
+    let (place, mut folder) = folder();
+    let before = split(&folder, &place, "before");
+    let (mut other, _) = KeyFolder::join(&place.path().join("other"), &before).unwrap();
+    folder.add("P-7").unwrap();
+    other.erase_plain(&destruction("P-7")).unwrap();
+    let plain = split(&other, &place, "plain");
+    let refused = KeyFolder::join(&folder.path, &plain).unwrap_err();
+    assert_eq!(refused.code(), "bad_input", "{refused}");
+    let again = KeyFolder::open(&folder.path).unwrap();
+    assert_eq!(public(&again), public(&folder));
+    assert_eq!((again.destroyed().count(), again.left().count()), (0, 0));
+    // Nor does the other one's record become that of a key.
+    folder.destroy(&destruction("P-7")).unwrap();
+    let destroyed = split(&folder, &place, "destroyed");
+    let refused = KeyFolder::join(&other.path, &destroyed).unwrap_err();
+    assert_eq!(refused.code(), "bad_input", "{refused}");
+    let again = KeyFolder::open(&other.path).unwrap();
+    assert_eq!(again.public_key("P-7").unwrap(), None);
+}
+
 #[test]
 fn a_copy_with_other_records_is_refused_and_nothing_of_it_is_taken() {
     let (place, folder, _) = erased();
