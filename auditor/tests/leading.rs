@@ -108,6 +108,7 @@ async fn evidence_takes_no_state_that_the_node_has_dropped() {
     let genesis = trial.chain.genesis_hash().0;
     let claims = verify(&evidence, genesis, &[]).unwrap();
     let device = &claims.devices[0];
-    assert!(device.signed && device.tags);
+    // The secret, by which alone tags are checked, is not in it.
+    assert!(device.signed);
     assert_eq!((device.entries, device.head), (1, phone.head()));
 }
