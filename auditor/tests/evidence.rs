@@ -403,6 +403,17 @@ async fn evidence_shows_conflicts_suspension_and_re_enrolment() {
         assert_eq!(check(&file, &trial.genesis()).status.code(), Some(0));
     }
     assert_eq!(devices, whole.devices);
+    // What is there from an earlier run stays when a later one does not get to its end.
+    let place = |name: &str| trial.directory.path().join(name);
+    std::fs::write(place("large.1"), "an earlier run's").unwrap();
+    for in_the_way in ["large.2.part", "large.part"] {
+        std::fs::create_dir(place(in_the_way)).unwrap();
+    }
+    let output = prove_parts(&most);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let kept = std::fs::read(place("large.1")).unwrap();
+    assert_eq!(kept, b"an earlier run's");
+    assert!(!place("large.1.part").exists());
     let output = prove_parts("2000");
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(
