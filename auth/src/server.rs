@@ -183,7 +183,7 @@ pub async fn prepare(
     let failures = Failures::register(auth.failures, &ground.registry)?;
     let app = Arc::new(App {
         terms: terms(auth, &issuer, genesis, own, study),
-        settings: RwLock::new(Arc::new(Settings::of(auth))),
+        settings: RwLock::new(Arc::new(Settings::of(auth)?)),
         proofs,
         orders: OrderBook::new(store.clone()),
         keys: KeyRing::new(store.clone(), &key_secret),
