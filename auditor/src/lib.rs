@@ -23,6 +23,7 @@ pub mod evidence;
 pub mod export;
 mod intake;
 mod judge;
+pub mod part;
 pub mod participants;
 pub mod program;
 pub mod prove;

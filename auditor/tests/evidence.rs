@@ -13,6 +13,7 @@ use mhealth_api::DeviceStatus;
 use mhealth_auditor::evidence::{
     verify, Blobs, DeviceClaims, Evidence, Fault, FormatError, Handover, Refusal, Start,
 };
+use mhealth_testing::export::lines;
 use mhealth_testing::node::Launch;
 use mhealth_testing::phone::record;
 
@@ -375,6 +376,22 @@ async fn evidence_shows_conflicts_suspension_and_re_enrolment() {
     let expected = "verified=true study=0 devices=2 entries=7";
     assert!(last_line(&output).starts_with(expected), "{output:?}");
 
+    // Which device an export lacks is said before anything is made of it.
+    let (_, others) = trial.lines.split_last().unwrap();
+    let export = trial.file("without-the-last", lines(others));
+    let output = Command::new(AUDITOR)
+        .args(["prove", "--node", &trial.node.url(), "--study", "0"])
+        .arg(format!("--export=dave={}", export.display()))
+        .arg("--out")
+        .arg(trial.directory.path().join("nothing"))
+        .output()
+        .unwrap();
+    let expected = "evidence=could_not_run error=not_provable";
+    assert_eq!(last_line(&output), expected, "{output:?}");
+    let lacking = format!("an envelope of device {} is in none", replacement.device());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(&lacking), "{said}");
+
     // Where that is more than a file may have, in parts that are checked one by one, and do not say that they are all.
     let most = (study.to_bytes().len() - 1).to_string();
     let out = trial.directory.path().join("large");
@@ -403,6 +420,17 @@ async fn evidence_shows_conflicts_suspension_and_re_enrolment() {
         assert_eq!(check(&file, &trial.genesis()).status.code(), Some(0));
     }
     assert_eq!(devices, whole.devices);
+    // What is there from an earlier run stays when a later one does not get to its end.
+    let place = |name: &str| trial.directory.path().join(name);
+    std::fs::write(place("large.1"), "an earlier run's").unwrap();
+    for in_the_way in ["large.2.part", "large.part"] {
+        std::fs::create_dir(place(in_the_way)).unwrap();
+    }
+    let output = prove_parts(&most);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let kept = std::fs::read(place("large.1")).unwrap();
+    assert_eq!(kept, b"an earlier run's");
+    assert!(!place("large.1.part").exists());
     let output = prove_parts("2000");
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(

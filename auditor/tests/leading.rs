@@ -71,8 +71,8 @@ async fn evidence_from_a_checkpoint_takes_few_headers_of_those_since() {
     let checkpoint = Checkpoint { hash, number: 1 };
     wait_until_final(&trial.node, BLOCKS).await.unwrap();
     let numbers = Numbers::default();
-    let front = NodeFront::before(&trial.node.url(), numbers.clone());
-    let front = front.await.unwrap();
+    let url = trial.node.url();
+    let front = NodeFront::before(&url, numbers.clone()).await.unwrap();
     let client = ChainClient::connect(&front.url()).await.unwrap();
     // Whatever it took until there was a proof does not count.
     evidence(&client, &phone, &[checkpoint]).await;
@@ -108,6 +108,7 @@ async fn evidence_takes_no_state_that_the_node_has_dropped() {
     let genesis = trial.chain.genesis_hash().0;
     let claims = verify(&evidence, genesis, &[]).unwrap();
     let device = &claims.devices[0];
-    assert!(device.signed && device.tags);
+    // The secret, by which alone tags are checked, is not in it.
+    assert!(device.signed);
     assert_eq!((device.entries, device.head), (1, phone.head()));
 }

@@ -15,7 +15,7 @@ use mhealth_server::{ApiError, BaseAddress, CancellationToken, Failures, SharedC
 use crate::approvals::Act;
 use crate::connection::Connection;
 use crate::keys::KeyRing;
-use crate::login::Login;
+use crate::login::{Grant, Login};
 use crate::metrics::Metrics;
 use crate::order_book::OrderBook;
 use crate::server::AuthOptions;
@@ -47,17 +47,20 @@ pub struct Settings {
     pub relays: Vec<BaseAddress>,
     /// What needs two people.
     pub second_approval: BTreeSet<Act>,
+    /// What people may do who log in.
+    pub grants: Vec<Grant>,
 }
 
 impl Settings {
-    pub(crate) fn of(options: &AuthOptions) -> Self {
+    pub(crate) fn of(options: &AuthOptions) -> anyhow::Result<Self> {
         if options.relays.is_empty() {
             tracing::warn!("no relay is named, so tokens are good nowhere: give --relay");
         }
-        Self {
+        Ok(Self {
             relays: options.relays.clone(),
             second_approval: options.second_approval.iter().copied().collect(),
-        }
+            grants: options.login.grants()?,
+        })
     }
 }
 
@@ -106,19 +109,23 @@ impl App {
         settings.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes up what these options say otherwise, as far as that can change while the server runs.
+    /// Takes up what these options say otherwise, as far as that can change while the server runs: all of it, or nothing of options that
+    /// no server is started with.
     pub(crate) fn take_up(&self, options: &AuthOptions) {
-        let settings = Settings::of(options);
+        let settings = match Settings::of(options) {
+            Ok(settings) => settings,
+            Err(error) => {
+                tracing::error!(%error, "the options are not taken up; those before stay");
+                return;
+            }
+        };
         tracing::info!(
             relays = settings.relays.len(),
-            grants = options.login.oidc_grants.len(),
+            grants = settings.grants.len(),
             "the options were read anew"
         );
         let old = self.settings.write();
         *old.unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
-        if let Some(login) = &self.login {
-            login.grant(options.login.oidc_grants.clone());
-        }
     }
 
     /// Seconds since 1970.

@@ -2,7 +2,7 @@
 
 //! The connection to the node, which may be away when the server starts.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use mhealth_api::Hash;
@@ -13,14 +13,17 @@ use crate::app::hash;
 
 /// How long a server that knows its chain waits for the node before it serves without it.
 const GRACE: Duration = Duration::from_secs(5);
-/// Between two attempts, each of which has patience of its own.
+/// Before the second attempt, each of which has patience of its own; twice as long before each further one, up to the longest pause.
 const RECONNECT: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The node, once it was reached. From then on the client itself connects anew when it has to.
 pub struct Connection {
     options: ChainOptions,
     genesis: Hash,
     client: OnceLock<ChainClient>,
+    /// Why the last attempt failed, after the start.
+    failure: Mutex<Option<String>>,
 }
 
 impl Connection {
@@ -34,6 +37,7 @@ impl Connection {
                 options,
                 genesis: hash(client.genesis_hash()),
                 client: client.into(),
+                failure: Mutex::default(),
             });
         };
         let expected = *options.genesis.get_or_insert(H256(genesis.0));
@@ -56,6 +60,7 @@ impl Connection {
             options,
             genesis,
             client,
+            failure: Mutex::default(),
         })
     }
 
@@ -66,14 +71,21 @@ impl Connection {
 
     /// The chain, to ask.
     pub fn client(&self) -> Result<&ChainClient, Error> {
-        self.client.get().ok_or_else(|| Error::Unreachable {
-            url: self.options.node.clone(),
-            reason: "it has not answered since the server was started".to_owned(),
+        self.client.get().ok_or_else(|| {
+            let failure = self.failure.lock();
+            let failure = failure.unwrap_or_else(PoisonError::into_inner).clone();
+            Error::Unreachable {
+                url: self.options.node.clone(),
+                reason: failure.unwrap_or_else(|| {
+                    "it has not answered since the server was started".to_owned()
+                }),
+            }
         })
     }
 
-    /// The same when it is there; none if the server is told to stop before that.
+    /// The same when it is there; none if the server is told to stop before that, or the node is not one that a server is started with.
     pub(crate) async fn wait(&self, stop: &CancellationToken) -> Option<&ChainClient> {
+        let mut pause = RECONNECT;
         while self.client.get().is_none() {
             let connected = tokio::select! {
                 () = stop.cancelled() => return None,
@@ -81,13 +93,29 @@ impl Connection {
             };
             match connected {
                 Ok(client) => return Some(self.client.get_or_init(|| client)),
-                Err(error) => tracing::error!(%error, "there is no connection to the chain"),
+                Err(error) => {
+                    tracing::error!(%error, "there is no connection to the chain");
+                    if is_hopeless(&error) {
+                        return None;
+                    }
+                    let failure = self.failure.lock();
+                    *failure.unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return None,
-                () = tokio::time::sleep(RECONNECT) => {}
+                () = tokio::time::sleep(pause) => {}
             }
+            pause = LONGEST_PAUSE.min(2 * pause);
         }
         self.client.get()
     }
+}
+
+/// Whether waiting helps nothing: somebody has to give the server another node, or another program.
+fn is_hopeless(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<Error>(),
+        Some(Error::WrongChain { .. } | Error::IncompatibleRuntime { .. })
+    )
 }

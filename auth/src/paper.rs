@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A sheet of paper for a participant: an enrolment code as letters, and as a QR code.
+//! A sheet of paper for a participant: an enrolment code as letters, and as a QR code. `mhealth` draws a study's passport in the same
+//! way (`founders/src/passport/page.rs`).
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::{ensure, Context};
 use maud::{html, PreEscaped, DOCTYPE};
 use mhealth_api::{EnrolmentCode, IssuedCode};
-use mhealth_chain_client::{create_private, is_on_this_machine};
+use mhealth_chain_client::{is_on_this_machine, write_new_secret};
 use mhealth_server::BaseAddress;
 use qrcode::render::svg;
 use qrcode::QrCode;
@@ -28,12 +29,13 @@ pub(crate) struct PaperOptions {
     /// which a browser tells nobody. Without it, it is the code alone.
     #[arg(long, value_name = "URL")]
     app: Option<Url>,
-    /// Where to write the sheet: a page (HTML), which nobody but its owner can read.
+    /// Where to write the sheet: a new page (HTML), which nobody but its owner can read.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }
 
-/// Writes the sheet for the code that stands in `source`: what `POST /v1/admin/codes` answers, or the code itself.
+/// Writes the sheet for the code that stands in `source`: what `POST /v1/admin/codes` answers, or the code itself. Never over another
+/// one: a code is shown once.
 pub(crate) fn write(
     options: &PaperOptions,
     server: Option<&BaseAddress>,
@@ -49,9 +51,7 @@ pub(crate) fn write(
         }
     };
     let page = Zeroizing::new(page(&options.participant, &code, &text)?);
-    let mut file = create_private(&options.out)
-        .with_context(|| format!("cannot write {}", options.out.display()))?;
-    Ok(file.write_all(page.as_bytes())?)
+    Ok(write_new_secret(&options.out, page.as_bytes())?)
 }
 
 fn code_in(source: impl Read) -> anyhow::Result<EnrolmentCode> {
@@ -65,7 +65,7 @@ fn code_in(source: impl Read) -> anyhow::Result<EnrolmentCode> {
         Err(_) => text,
     };
     // The reason would be about the text, which is secret.
-    let code = text.parse::<EnrolmentCode>();
+    let code = text.parse::<EnrolmentCode>().ok();
     code.context("standard input should have the answer of /v1/admin/codes, or the code alone")
 }
 
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sheet_has_the_code_and_is_its_owners_alone() {
+    fn the_sheet_has_the_code_is_its_owners_alone_and_is_not_written_over() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("sheet.html");
         let issued = format!("{{\"id\":1,\"code\":\"{CODE}\",\"expires_at\":1800086400}}");
@@ -148,6 +148,10 @@ mod tests {
             assert!(page.contains("P-001 &lt;&amp;&gt;"), "{page}");
             let mode = std::fs::metadata(&out).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
+            let again = write(&options(None, out.clone()), None, given.as_bytes());
+            let said = again.unwrap_err().to_string();
+            assert!(said.contains("sheet.html"), "{said}");
+            assert_eq!(std::fs::read_to_string(&out).unwrap(), page);
             std::fs::remove_file(&out).unwrap();
         }
     }

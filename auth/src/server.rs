@@ -34,6 +34,8 @@ use crate::store::{Store, StoreError};
 const DESCRIPTION: &str = "The authentication server of mHealth Chain: enrols devices and issues their authentication keys.";
 /// How often expired rows are removed, and credentials read that others made.
 const CLEANING: Duration = Duration::from_secs(60);
+/// How often it is looked, while the node is away, how many orders wait and whether the study is there.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Options of the authentication server.
 #[derive(Clone, Debug, clap::Args)]
@@ -181,7 +183,7 @@ pub async fn prepare(
     let failures = Failures::register(auth.failures, &ground.registry)?;
     let app = Arc::new(App {
         terms: terms(auth, &issuer, genesis, own, study),
-        settings: RwLock::new(Arc::new(Settings::of(auth))),
+        settings: RwLock::new(Arc::new(Settings::of(auth)?)),
         proofs,
         orders: OrderBook::new(store.clone()),
         keys: KeyRing::new(store.clone(), &key_secret),
@@ -261,22 +263,46 @@ async fn reload_settings(app: Arc<App>) {
 
 /// Does what is ordered on the chain, as soon as the node is there.
 async fn work(app: Arc<App>, account: Account) {
-    let is_late = app.chain.client().is_err();
-    let Some(chain) = app.chain.wait(&app.stop).await else {
-        return;
+    let chain = tokio::select! {
+        biased;
+        chain = reached(&app, &account) => chain,
+        () = count_orders(&app) => None,
     };
-    if is_late {
-        tracing::info!("the node is there");
-        if let Err(error) = check_role(chain, &account, app.terms.study).await {
-            tracing::error!(%error, "the account's role cannot be looked up");
-        }
-    }
+    let Some(chain) = chain else { return };
     let options = SubmitterOptions {
         in_flight: desk::UNDER_WAY.into(),
         ..SubmitterOptions::default()
     };
     let submitter = chain.submitter_with(account, options);
     desk::work(app.clone(), submitter).await;
+}
+
+/// The chain with the study on it. A node that is late may not have come as far as that yet.
+async fn reached<'a>(app: &'a App, account: &Account) -> Option<&'a ChainClient> {
+    if let Ok(chain) = app.chain.client() {
+        return Some(chain);
+    }
+    let chain = app.chain.wait(&app.stop).await?;
+    tracing::info!("the node is there");
+    while let Err(error) = check_role(chain, account, app.terms.study).await {
+        tracing::error!(%error, "the account's role cannot be looked up; orders wait");
+        tokio::select! {
+            () = app.stop.cancelled() => return None,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+    Some(chain)
+}
+
+/// Counts what waits while nothing is done of it.
+async fn count_orders(app: &App) {
+    loop {
+        match app.store.count_pending_orders().await {
+            Ok(pending) => app.metrics.orders_pending.set(pending),
+            Err(error) => tracing::warn!(%error, "orders cannot be counted"),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 async fn check_role(chain: &ChainClient, account: &Account, study: StudyId) -> anyhow::Result<()> {

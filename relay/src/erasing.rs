@@ -23,10 +23,9 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
-/// Seconds of an hour.
-const HOUR: u64 = 3_600;
-/// Milliseconds of a day.
-const DAY: u64 = 86_400_000;
+/// Milliseconds of an hour, and of a day.
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 24 * HOUR;
 /// How often it is looked whether something is left to be done.
 const LOOK: Duration = Duration::from_secs(60);
 /// The longest pause before it is tried again to have the bytes leave the files, for which others have to wait.
@@ -276,7 +275,7 @@ impl Erasing {
 
     /// In the hour for that, has the bytes of what was too old leave the files, if they have not.
     async fn scrub_the_old(&self) -> Result<(), StoreError> {
-        let hour = self.clock.now() / HOUR % 24;
+        let hour = self.clock.now_millis() / HOUR % 24;
         if hour == u64::from(self.hour) && self.store.scrub_the_old().await? {
             tracing::info!("the bytes of what was too old leave the files of the database");
         }

@@ -57,13 +57,13 @@ patch_copy() { # COPY PATCH
 # compile the SDK once.
 planted_program() {
     local patch=$1 package=$2 program=$3 copy=$CARGO_TARGET_DIR/planted/source built=debug
-    local what=(-p "$package")
+    local chosen=(-p "$package")
     if [ "$package" = mhealth-node ]; then
-        what=(--release --workspace "--bin=$program") built=release
+        chosen=(--release --workspace "--bin=$program") built=release
     fi
     refresh_sources "$copy"
     patch_copy "$copy" "$patch"
-    (cd "$copy" && cargo build --quiet "${what[@]}" --target-dir "$CARGO_TARGET_DIR/planted") >&2
+    (cd "$copy" && cargo build --quiet "${chosen[@]}" --target-dir "$CARGO_TARGET_DIR/planted") >&2
     echo "$CARGO_TARGET_DIR/planted/$built/$program"
 }
 

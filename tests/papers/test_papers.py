@@ -68,7 +68,10 @@ class Papers(unittest.TestCase):
         done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertNotIn(CODE, done.stdout + done.stderr)
-        return out.read_text()
+        page = out.read_text()
+        # A sheet never takes the place of another one.
+        out.unlink()
+        return page
 
     def test_a_sheets_picture_is_the_code(self):
         for given in (CODE, json.dumps({"id": 1, "code": CODE, "expires_at": 1_800_086_400})):

@@ -2,7 +2,8 @@
 
 //! `mhealth-auditor prove` and `mhealth-auditor verify`.
 
-use std::io::{BufWriter, Read, Write};
+use std::fs::File;
+use std::io::{BufWriter, IntoInnerError, Read};
 use std::path::{Path, PathBuf};
 
 use clap::builder::RangedU64ValueParser;
@@ -10,9 +11,10 @@ use clap::Args;
 use hashchain::{DeviceId, StudyId};
 use mhealth_auditor::evidence::{self, Claims, DeviceClaims, Evidence};
 use mhealth_auditor::export;
+use mhealth_auditor::part::{make_durable, Part};
 use mhealth_auditor::prove::{self, Contents, Subject};
 use mhealth_auditor::AuditError;
-use mhealth_chain_client::{create_private, ChainClient, H256};
+use mhealth_chain_client::{ChainClient, H256};
 use mhealth_evidence::Checkpoint;
 
 use super::{inputs, REFUSED};
@@ -60,7 +62,8 @@ pub(crate) struct ProveArguments {
     #[arg(long, value_name = "BYTES", default_value_t = evidence::LARGEST,
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=evidence::LARGEST as u64))]
     largest: usize,
-    /// Where to write the evidence.
+    /// Where to write the evidence. What stands there stays until all of it is made; until then, names of what is written end with
+    /// `.part`.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -109,24 +112,21 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
         bar.set_position(done);
     };
     let proving = prove::prove_in_parts(&client, subject, &contents, &mut show, &mut write);
-    let proved = proving.await;
-    let left_out = match proved {
-        Ok(left_out) => left_out,
-        Err(error) => {
-            written.take_away();
-            return Err(error);
-        }
-    };
+    let left_out = proving.await?;
     bar.finish_and_clear();
     let Written {
         parts,
         bytes,
         entries,
         block,
+        first: _first,
     } = written;
     let devices: usize = parts.iter().map(|(_, devices)| devices).sum();
-    if parts.len() > 1 {
-        for (place, devices) in &parts {
+    let count = parts.len();
+    for (part, devices) in parts {
+        let place = part.target().to_owned();
+        part.put_in_place()?;
+        if count > 1 {
             println!("part: {} devices={devices}", place.display());
         }
     }
@@ -137,8 +137,8 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
         0 => String::new(),
         count => format!(" left_out={count}"),
     };
-    if parts.len() > 1 {
-        others += &format!(" parts={}", parts.len());
+    if count > 1 {
+        others += &format!(" parts={count}");
     }
     println!(
         "evidence={} bytes={bytes} {} entries={entries} block={block}{others}",
@@ -151,11 +151,13 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
     Ok(if left_out.is_empty() { 0 } else { LEFT_OUT })
 }
 
-/// What was written so far.
+/// What was written so far. None of it is in its place before all of it is there: a part does not say how many there are.
 #[derive(Default)]
 struct Written {
     /// The files, and how many devices each is about.
-    parts: Vec<(PathBuf, usize)>,
+    parts: Vec<(Part, usize)>,
+    /// The first file. Who writes the same begins with it, too, and does not get it while it is open.
+    first: Option<File>,
     bytes: u64,
     entries: usize,
     block: u32,
@@ -170,28 +172,17 @@ impl Written {
         }
         let place = PathBuf::from(place);
         // It may hold envelopes and a device's secret.
-        let mut file = BufWriter::new(create_private(&place)?);
-        self.parts.push((place, part.devices.len()));
+        let (begun, file) = Part::begin_private(&place)?;
+        self.parts.push((begun, part.devices.len()));
+        let mut file = BufWriter::new(file);
         self.bytes += part.write_to(&mut file)?;
-        file.flush()?;
+        let file = file.into_inner().map_err(IntoInnerError::into_error)?;
+        make_durable(&file)?;
+        self.first.get_or_insert(file);
         let entries = part.devices.iter().map(|it| it.entries.len());
         self.entries += entries.sum::<usize>();
         self.block = part.finality.block.number;
         Ok(())
-    }
-
-    /// Takes the files away again: they are not all.
-    fn take_away(self) {
-        let is_file = |place: &Path| place.symlink_metadata().is_ok_and(|it| it.is_file());
-        for (place, _) in self.parts {
-            // What is no file, such as a pipe, is not ours.
-            if !is_file(&place) {
-                continue;
-            }
-            if let Err(error) = std::fs::remove_file(&place) {
-                eprintln!("mhealth-auditor: {} stays: {error}", place.display());
-            }
-        }
     }
 }
 

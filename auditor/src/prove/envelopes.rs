@@ -35,7 +35,8 @@ struct Place {
 }
 
 impl Envelopes {
-    /// What these exports show of these devices, but for those that were erased. `lines` is how many an export may have.
+    /// What these exports show of these devices, but for those that were erased: everything that the chain registered of them, or an
+    /// error, before anything is made of it.
     pub(super) async fn read(
         exports: &[NamedExport],
         chain: [u8; 32],
@@ -72,7 +73,18 @@ impl Envelopes {
             useful(named, &reading, of_none)?;
         }
         envelopes.scratch.end()?;
-        Ok(envelopes)
+        let lacks = |found: &&Found| {
+            let mut entries = found.evidence.entries.iter();
+            entries.any(|entry| envelopes.place(entry).is_none())
+        };
+        let lacking = shown().find(lacks);
+        match lacking {
+            Some(found) => Err(unfit(&format!(
+                "an envelope of device {} is in none of the exports",
+                found.evidence.device
+            ))),
+            None => Ok(envelopes),
+        }
     }
 
     /// Keeps an envelope that is wanted, and not there yet.
@@ -112,8 +124,7 @@ impl Envelopes {
         let mut blobs = Blobs::default();
         for entry in entries {
             let place = self.place(entry);
-            let place = place
-                .ok_or_else(|| unfit("an envelope of the device is in none of the exports"))?;
+            let place = place.expect("an export that lacks it was refused; qed");
             blobs.push(&self.scratch.envelope(place.number.get())?);
         }
         Ok(blobs)

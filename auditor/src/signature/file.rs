@@ -2,17 +2,16 @@
 
 //! Report files, which are signed as they are written.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use mhealth_api::Hash;
-use mhealth_chain_client::sync_folder;
 use sha2::{Digest, Sha256};
 
 use super::{signed_text, ReportKey, Statement};
 use crate::error::AuditError;
+use crate::part::{make_durable, Part};
 use crate::report::Heading;
 
 /// Most bytes of a signer's name.
@@ -119,21 +118,18 @@ impl ReportFile {
         self.out.flush()?;
         // A signature that outlives its report would say that somebody cut it off.
         make_durable(self.out.get_ref())?;
-        let signature = signature_path(&self.part.target);
+        let signature = signature_path(self.part.target());
         let signed = match signing {
             Some(signing) => {
                 let sha256 = Hash(self.sha256.finalize().into());
-                let text = signing.sign(&self.part.target, self.bytes, sha256);
+                let text = signing.sign(self.part.target(), self.bytes, sha256);
                 let text = text.map_err(|why| AuditError::Input {
-                    file: self.part.target.display().to_string(),
+                    file: self.part.target().display().to_string(),
                     why: why.to_string(),
                 })?;
-                let part = Part {
-                    path: beside(&signature),
-                    target: signature.clone(),
-                };
+                let part = Part::of(signature.clone());
                 // Nobody else writes it: the report is this one's.
-                let mut file = File::create(&part.path)?;
+                let mut file = File::create(part.path())?;
                 file.write_all(text.as_bytes())?;
                 make_durable(&file)?;
                 Some(part)
@@ -150,93 +146,6 @@ impl ReportFile {
             part.put_in_place()?;
         }
         Ok(())
-    }
-}
-
-fn make_durable(file: &File) -> io::Result<()> {
-    // A pipe keeps nothing.
-    match file.metadata()?.is_file() {
-        true => file.sync_all(),
-        false => Ok(()),
-    }
-}
-
-/// Where a file is written until it is whole. What does not become that is taken away.
-struct Part {
-    path: PathBuf,
-    target: PathBuf,
-}
-
-impl Part {
-    /// Begins it, empty, if nobody else writes it.
-    fn begin(target: &Path) -> Result<(Self, File), AuditError> {
-        let path = place(target);
-        // What there is may be another's, so it is not cut before it is locked, and not taken away.
-        let file = alone(&path)?;
-        let target = target.to_owned();
-        Ok((Self { path, target }, file))
-    }
-
-    fn put_in_place(mut self) -> io::Result<()> {
-        if self.path != self.target {
-            std::fs::rename(&self.path, &self.target)?;
-            self.path.clone_from(&self.target);
-            sync_folder(&self.target)?;
-        }
-        Ok(())
-    }
-}
-
-/// Where it is written. What may be no file that another can replace, but a pipe or a link, is written as it comes.
-fn place(target: &Path) -> PathBuf {
-    match std::fs::symlink_metadata(target) {
-        Ok(found) if !found.is_file() => target.to_owned(),
-        _ => beside(target),
-    }
-}
-
-fn beside(target: &Path) -> PathBuf {
-    let mut path = target.as_os_str().to_owned();
-    path.push(".part");
-    path.into()
-}
-
-/// A file that is locked until it is closed, and empty. What a dead program left is written over. A pipe is as it is.
-fn alone(path: &Path) -> Result<File, AuditError> {
-    let mut options = OpenOptions::new();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)?;
-    let opened = file.metadata()?;
-    if !opened.is_file() {
-        return Ok(file);
-    }
-    let in_use = || AuditError::Input {
-        file: path.display().to_string(),
-        why: "another audit is writing this report".into(),
-    };
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(in_use()),
-        Err(TryLockError::Error(error)) => return Err(error.into()),
-    }
-    // The other one may have put it in its place since it was opened here.
-    let now = std::fs::metadata(path).map(|found| found.ino());
-    if now.ok() != Some(opened.ino()) {
-        return Err(in_use());
-    }
-    file.set_len(0)?;
-    Ok(file)
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if self.path != self.target {
-            // If it cannot be taken away, its name says what it is.
-            let _ = std::fs::remove_file(&self.path);
-        }
     }
 }
 

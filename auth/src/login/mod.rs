@@ -12,10 +12,9 @@ mod options;
 mod pending;
 mod provider;
 
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::{bail, Context};
+use anyhow::Context;
 use axum::http::{header, HeaderMap, HeaderValue};
 use hashchain::StudyId;
 use mhealth_api::Code;
@@ -71,7 +70,6 @@ pub struct Returned {
 pub struct Login {
     provider: Provider,
     seal: Seal,
-    grants: RwLock<Vec<Grant>>,
     lifetime: u64,
     turns: Semaphore,
     /// Whether browsers reach the server by TLS.
@@ -90,9 +88,7 @@ impl Login {
         };
         let client = options.oidc_client_id.clone();
         let client = client.context("a login needs --oidc-client-id")?;
-        if options.oidc_grants.is_empty() {
-            bail!("a login without --oidc-grant lets nobody do anything");
-        }
+        options.grants()?;
         let callback = match &options.oidc_callback {
             Some(callback) => callback.clone(),
             None => format!("{own}{CALLBACK}"),
@@ -111,7 +107,6 @@ impl Login {
         Ok(Some(Self {
             provider,
             seal: Seal::new(secret),
-            grants: RwLock::new(options.oidc_grants.clone()),
             lifetime: options.session_lifetime,
             turns: Semaphore::new(AT_A_TIME),
             secure,
@@ -200,40 +195,33 @@ impl Login {
         );
         HeaderValue::try_from(text).map_err(ApiError::internal)
     }
+}
 
-    /// From now on these say what people may do, also those who are logged in.
-    pub(crate) fn grant(&self, grants: Vec<Grant>) {
-        let old = self.grants.write();
-        *old.unwrap_or_else(PoisonError::into_inner) = grants;
+/// What somebody may do of whom the provider says this, in a study.
+fn scopes(grants: &[Grant], values: &[String], study: StudyId) -> Scopes {
+    let granted = grants
+        .iter()
+        .filter(|grant| grant.studies.has(study) && values.contains(&grant.value));
+    let mut duties = Duties::none();
+    for grant in granted {
+        duties = match (duties, grant.duties.clone()) {
+            (Duties::These(one), Duties::These(other)) => Duties::These(&one | &other),
+            _ => Duties::All,
+        };
     }
-
-    /// What somebody may do of whom the provider says this, in a study.
-    fn scopes(&self, values: &[String], study: StudyId) -> Scopes {
-        let grants = self.grants.read();
-        let grants = grants.unwrap_or_else(PoisonError::into_inner);
-        let granted = grants
-            .iter()
-            .filter(|grant| grant.studies.has(study) && values.contains(&grant.value));
-        let mut duties = Duties::none();
-        for grant in granted {
-            duties = match (duties, grant.duties.clone()) {
-                (Duties::These(one), Duties::These(other)) => Duties::These(&one | &other),
-                _ => Duties::All,
-            };
-        }
-        Scopes {
-            studies: Studies::These([study].into()),
-            duties,
-        }
+    Scopes {
+        studies: Studies::These([study].into()),
+        duties,
     }
 }
 
 impl App {
     /// What somebody who logged in may do, by the options of today.
     pub fn scopes_of(&self, person: &Person) -> Scopes {
-        let login = self.login.as_ref();
-        let scopes = login.map(|login| login.scopes(&person.values, self.terms.study));
-        scopes.unwrap_or_else(Scopes::nothing)
+        match self.login {
+            Some(_) => scopes(&self.settings().grants, &person.values, self.terms.study),
+            None => Scopes::nothing(),
+        }
     }
 
     /// Begins a session; `not_allowed` for somebody who may do nothing.

@@ -74,6 +74,14 @@ pub struct LoginOptions {
 }
 
 impl LoginOptions {
+    /// What people may do who log in. A login by which nobody may do anything is a mistake.
+    pub(crate) fn grants(&self) -> anyhow::Result<Vec<Grant>> {
+        if self.oidc_issuer.is_some() && self.oidc_grants.is_empty() {
+            bail!("a login without --oidc-grant lets nobody do anything");
+        }
+        Ok(self.oidc_grants.clone())
+    }
+
     /// The secret, wherever it is.
     pub fn client_secret(&self) -> anyhow::Result<Option<SecretText>> {
         match &self.oidc_client_secret_file {

@@ -8,17 +8,15 @@ pub mod approvals;
 pub mod devices;
 pub mod login;
 mod public;
+mod quota;
 pub mod sessions;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use mhealth_api::{Code, Key, DPOP};
+use mhealth_api::{Code, DPOP};
 use mhealth_chain_client::StudyView;
 use mhealth_server::dpop::Proven;
 use mhealth_server::{ApiError, Together};
@@ -29,9 +27,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::app::App;
 
 pub use access::STAFF_DUTIES;
-
-/// Tokens that one device may get at once, and one more each second.
-const TOKENS_AT_ONCE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0; qed");
+use quota::TokenQuotas;
 
 /// Between two looks at the study, for which everybody may ask. A look asks the node several times.
 const LOOKS_APART: Duration = Duration::from_millis(50);
@@ -41,8 +37,7 @@ const LOOKS_APART: Duration = Duration::from_millis(50);
 pub struct Shared {
     /// The server's state.
     pub app: Arc<App>,
-    /// By the keys of devices.
-    devices: Arc<DefaultKeyedRateLimiter<[u8; 32]>>,
+    tokens: Arc<TokenQuotas>,
     /// The server's own study, as it is on the finalised chain.
     pub(crate) study: Arc<Together<Result<StudyView, ApiError>>>,
 }
@@ -50,38 +45,29 @@ pub struct Shared {
 impl Shared {
     /// Nobody has asked yet.
     pub fn new(app: Arc<App>) -> Self {
-        let devices = Quota::per_second(NonZeroU32::MIN).allow_burst(TOKENS_AT_ONCE);
         Self {
             app,
-            devices: Arc::new(RateLimiter::keyed(devices)),
+            tokens: Arc::new(TokenQuotas::new()),
             study: Arc::new(Together::new(LOOKS_APART)),
         }
     }
 
-    /// `too_many_requests` for a device that asks too often. It goes by its key, which stands in the head of a request with the proof that
-    /// the device has it: neither the body is read for that, nor the chain.
-    fn admit_device(&self, key: &Key) -> Result<(), ApiError> {
-        self.devices.check_key(&key.0).map_err(|refusal| {
-            let wait = refusal.wait_time_from(DefaultClock::default().now());
-            ApiError::from(Code::TooManyRequests).retry_after(wait)
-        })
-    }
-
     /// Forgets who has not asked for a while.
     pub fn forget(&self) {
-        self.devices.retain_recent();
+        self.tokens.forget();
     }
 }
 
-/// Who proves to possess a key, and does not ask too often. Checked from the head of the request, before its body is read.
-pub(crate) struct Prover(pub(crate) Proven);
+/// Who asks for a token, proves to possess a key, and does not ask too often. Checked from the head of the request, before its body is
+/// read.
+pub(crate) struct TokenProver(pub(crate) Proven);
 
-impl FromRequestParts<Shared> for Prover {
+impl FromRequestParts<Shared> for TokenProver {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
         let proven = shared.app.proofs.check(parts, None)?;
-        shared.admit_device(&proven.key)?;
+        shared.tokens.take(&proven.key)?;
         Ok(Self(proven))
     }
 }

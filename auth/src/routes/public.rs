@@ -14,7 +14,7 @@ use mhealth_server::{on_chain, ApiError, Json, Path};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Prover, Shared};
+use super::{Shared, TokenProver};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -72,7 +72,7 @@ async fn enrol(
 ))]
 async fn token(
     State(shared): State<Shared>,
-    Prover(proven): Prover,
+    TokenProver(proven): TokenProver,
     Json(request): Json<TokenRequest>,
 ) -> Result<Response, ApiError> {
     let device = shared.app.proven_device(request.device, &proven).await?;

@@ -2,20 +2,28 @@
 
 //! What staff order while the node is away stays, as they are told, and is done.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use mhealth_api::{Code, DeviceStatus};
 use mhealth_auth::approvals::Approval;
 use mhealth_auth::store::{By, Store};
 use mhealth_chain_client::ChainClient;
 use mhealth_server::Database;
 use mhealth_testing::node::Node;
+use mhealth_testing::node_front::{Lies, NodeFront};
 use serde_json::{json, Value};
 
 use crate::processes::{enrol, issue, launch};
 use crate::support::{code_of, on_both_databases, ticking, Phone, Setting};
 
+const PATIENCE: Duration = Duration::from_secs(60);
+
 on_both_databases! {
     what_staff_order_while_the_node_is_away_is_done_when_it_is_back
     a_server_that_is_restarted_while_the_node_is_away_does_what_needs_no_node
+    a_server_whose_node_comes_late_and_is_of_another_chain_ends
 }
 
 /// What the node is to have when it is back is written by then.
@@ -132,6 +140,18 @@ async fn a_server_that_is_restarted_while_the_node_is_away_does_what_needs_no_no
     let order = setting.http.post(path).bearer_auth(&setting.admin);
     let told = order.json(&body).send().await.unwrap();
     assert_eq!(code_of(told).await, Code::ChainUnavailable);
+    // An alarm goes by that.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let told = get("/metrics").await.text().await.unwrap();
+        if told
+            .lines()
+            .any(|line| line == "mhealth_auth_orders_pending 1")
+        {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{told}");
+    }
 
     node.start_again().unwrap();
     let chain = ChainClient::connect(&node.url()).await.unwrap();
@@ -139,4 +159,36 @@ async fn a_server_that_is_restarted_while_the_node_is_away_does_what_needs_no_no
         tokio::task::yield_now().await;
     }
     auth.wait_until_ready().unwrap();
+}
+
+/// A node whose chain has another first block, once it is told to.
+#[derive(Clone, Default)]
+struct Elsewhere(Arc<AtomicBool>);
+
+impl Lies for Elsewhere {
+    fn answer(&self, method: &str, asked: &Value, answer: &mut Value) {
+        let is_first = method == "chain_getBlockHash" && asked[0] == 0;
+        if is_first && self.0.load(Ordering::SeqCst) {
+            *answer = json!(format!("0x{}", "77".repeat(32)));
+        }
+    }
+}
+
+async fn a_server_whose_node_comes_late_and_is_of_another_chain_ends(mut setting: Setting) {
+    let mut node = ticking().start().unwrap();
+    let elsewhere = Elsewhere::default();
+    let url = node.url();
+    let front = NodeFront::before(&url, elsewhere.clone()).await.unwrap();
+    setting.database_url = setting.another_database();
+    let mut auth = launch(&setting, &front.url()).start().unwrap();
+    node.kill().unwrap();
+    auth.start_again().unwrap();
+    elsewhere.0.store(true, Ordering::SeqCst);
+    node.start_again().unwrap();
+    auth.wait_for_log("another chain").unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while auth.is_running() {
+        assert!(Instant::now() < deadline, "{}", auth.log());
+        tokio::task::yield_now().await;
+    }
 }

@@ -57,6 +57,13 @@ async fn grants_relays_and_second_approvals_are_read_anew() {
     let given = token(&setting, &url, &phone, device).await.unwrap();
     assert_eq!(given.relays, ["http://127.0.0.1:1"]);
 
+    // What no server is started with changes nothing, such as a login by which nobody may do anything.
+    let nobody = options("log", one, "").replacen("oidc-grant", "# oidc-grant", 1);
+    std::fs::write(&config, nobody).unwrap();
+    auth.hang_up().unwrap();
+    auth.wait_for_log("lets nobody do anything").unwrap();
+    assert_eq!(read_log().await, 200);
+
     let two = "'http://127.0.0.1:1', 'http://127.0.0.1:2'";
     let anew = options("retire", two, "second-approval = ['retire']");
     std::fs::write(&config, anew).unwrap();

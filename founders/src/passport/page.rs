@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The passport as a page to print.
+//! The passport as a page to print. `mhealth-auth` draws the sheets with enrolment codes in the same way (`auth/src/paper.rs`).
 
 use maud::{html, PreEscaped, DOCTYPE};
 use qrcode::render::svg;

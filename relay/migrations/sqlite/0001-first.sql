@@ -116,12 +116,14 @@ CREATE TABLE erasures (
     done BIGINT NOT NULL
 );
 
--- One row: how often erased bytes were to leave the database's files, and up to which of these times they have. Later: how often more they
--- are to when the hour has come for what was too old.
+-- One row: how often bytes were to leave the database's files by an order, and up to which of these times they have. The same of what was
+-- too old (later, gone), and up to which of these times its hour has come (due).
 CREATE TABLE scrubbing (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     wanted BIGINT NOT NULL,
     done BIGINT NOT NULL,
-    later BIGINT NOT NULL
+    later BIGINT NOT NULL,
+    due BIGINT NOT NULL,
+    gone BIGINT NOT NULL
 );
-INSERT INTO scrubbing (id, wanted, done, later) VALUES (1, 0, 0, 0);
+INSERT INTO scrubbing (id, wanted, done, later, due, gone) VALUES (1, 0, 0, 0, 0, 0);

@@ -206,7 +206,7 @@ async fn the_bytes_of_what_was_too_old_leave_postgresql_at_their_hour() {
     let mut rounds = Rounds::default();
     let left = async || {
         let pool = scratch.store.database().pool();
-        let (later,): (i64,) = sqlx::query_as("SELECT later FROM scrubbing")
+        let (later,): (i64,) = sqlx::query_as("SELECT later - gone FROM scrubbing")
             .fetch_one(pool)
             .await
             .unwrap();

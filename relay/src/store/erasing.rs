@@ -33,8 +33,10 @@ pub struct Erased {
 /// When the bytes of emptied runs are to leave the files.
 #[derive(Clone, Copy)]
 enum Leave {
-    /// As soon as possible.
-    Now,
+    /// As soon as possible. Whoever ordered it asks whether they have.
+    Ordered,
+    /// As soon as possible: what was too old, where nobody has to wait for that.
+    Soon,
     /// When the hour has come for what was too old.
     Later,
 }
@@ -74,7 +76,7 @@ impl Store {
             .await?;
         }
         // Also of devices of which nothing is kept: what grew too old may still be in the files.
-        want_scrub(&mut transaction, Leave::Now, new).await?;
+        want_scrub(&mut transaction, Leave::Ordered, new).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -109,7 +111,7 @@ impl Store {
                 return Ok(erased);
             };
             after = last;
-            erased += self.empty(found, "kept = 1", Leave::Now).await?;
+            erased += self.empty(found, "kept = 1", Leave::Ordered).await?;
         }
     }
 
@@ -130,7 +132,7 @@ impl Store {
             // PostgreSQL writes the whole table anew for that, and lets everybody wait.
             let leave = match self.database.is_postgres() {
                 true => Leave::Later,
-                false => Leave::Now,
+                false => Leave::Soon,
             };
             erased += self.empty(found, &settled(), leave).await?;
         }
@@ -191,21 +193,23 @@ impl Store {
     /// The hour has come for the bytes of what was too old to leave the database's files: [`scrub`](Self::scrub) sees to it. Whether
     /// there are any that have not.
     pub async fn scrub_the_old(&self) -> Result<bool, StoreError> {
-        let brought =
-            "UPDATE scrubbing SET wanted = wanted + 1 WHERE id = 1 AND later > 0 AND wanted = done";
-        let brought = sqlx::query(brought).execute(self.database.pool()).await?;
-        Ok(brought.rows_affected() > 0)
+        if !self.database.is_postgres() {
+            return Ok(false);
+        }
+        let due = "UPDATE scrubbing SET due = later WHERE id = 1 AND due < later AND gone < later";
+        let due = sqlx::query(due).execute(self.database.pool()).await?;
+        Ok(due.rows_affected() > 0)
     }
 
     /// Makes the bytes of everything that was ordered to be erased leave the database's files, if they have not. What was too
     /// old leaves them, too; on PostgreSQL only then, or [when its hour has come](Self::scrub_the_old). False if that has to be
     /// tried again.
     pub async fn scrub(&self) -> Result<bool, StoreError> {
-        let (wanted, done, later): (i64, i64, i64) =
-            sqlx::query_as("SELECT wanted, done, later FROM scrubbing WHERE id = 1")
+        let (wanted, done, later, due, gone): (i64, i64, i64, i64, i64) =
+            sqlx::query_as("SELECT wanted, done, later, due, gone FROM scrubbing WHERE id = 1")
                 .fetch_one(self.database.pool())
                 .await?;
-        if wanted == done {
+        if done >= wanted && gone >= due {
             return Ok(true);
         }
         if !self.database.scrub("payloads").await? {
@@ -213,7 +217,8 @@ impl Store {
         }
         // What grew too old meanwhile waits for its hour.
         sqlx::query(
-            "UPDATE scrubbing SET done = $1, later = CASE WHEN later > $2 THEN later - $2 ELSE 0 END WHERE id = 1 AND done < $1",
+            "UPDATE scrubbing SET done = CASE WHEN done < $1 THEN $1 ELSE done END, \
+             gone = CASE WHEN gone < $2 THEN $2 ELSE gone END WHERE id = 1",
         )
         .bind(wanted)
         .bind(later)
@@ -227,7 +232,7 @@ impl Store {
         self.database.give_room("payloads").await
     }
 
-    /// Whether the bytes of everything that was ordered to be erased have left the database's files.
+    /// Whether the bytes of everything that was ordered to be erased have left the database's files. What was too old does not count.
     pub async fn is_scrubbed(&self) -> Result<bool, StoreError> {
         let (open,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM scrubbing WHERE done < wanted")
             .fetch_one(self.database.pool())
@@ -293,7 +298,8 @@ async fn want_scrub(
     times: i64,
 ) -> Result<(), StoreError> {
     let sql = match leave {
-        Leave::Now => "UPDATE scrubbing SET wanted = wanted + $1 WHERE id = 1",
+        Leave::Ordered => "UPDATE scrubbing SET wanted = wanted + $1 WHERE id = 1",
+        Leave::Soon => "UPDATE scrubbing SET later = later + $1, due = later + $1 WHERE id = 1",
         Leave::Later => "UPDATE scrubbing SET later = later + $1 WHERE id = 1",
     };
     sqlx::query(sql)

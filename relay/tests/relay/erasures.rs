@@ -280,10 +280,8 @@ async fn what_is_older_than_its_studys_rule_leaves_the_files_at_the_hour_for_tha
     let launch = world.launch.clone().arg("--retention=study=0,days=1");
     let launch = launch.arg(format!("--retention-hour={}", hour()));
     world.relay.start_again_as(launch).unwrap();
-    let line = world.relay.wait_for_log("are erased by the study's rule");
-    assert!(line.unwrap().contains("erased=3"));
-    // It looks again after a minute.
-    let deadline = Instant::now() + Duration::from_secs(150);
+    // It looks again after a minute, and when something holds the table, two minutes after that.
+    let deadline = Instant::now() + Duration::from_secs(300);
     while found(&world) != [false, true] {
         assert!(Instant::now() < deadline, "{}", world.relay.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
