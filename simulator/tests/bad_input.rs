@@ -127,7 +127,11 @@ fn a_secret_that_cannot_be_read_is_told_before_anything_is_sealed() {
     let desk = Desk::with_state();
     let before = desk.files();
     let nights = desk.path("nights.csv");
-    fs::write(&nights, format!("{HEADER}\n{GOOD}7001,2016-04-13,1,384,407\n")).expect("written");
+    fs::write(
+        &nights,
+        format!("{HEADER}\n{GOOD}7001,2016-04-13,1,384,407\n"),
+    )
+    .expect("written");
     for option in ["--enrol-with-file", "--admin-credential-file"] {
         let output = desk
             .program("simulate")
