@@ -254,11 +254,11 @@ pub(crate) async fn client(url: &str) -> Result<ChainClient> {
 async fn appoint(node: &str) -> Result<H256> {
     let chain = client(node).await?;
     let sponsor = chain.submitter(Account::from_secret_uri(SPONSOR)?);
-    let office = Account::from_secret_uri(floods::OFFICE)?.id();
-    let relay = Account::from_secret_uri(floods::RELAY)?.id();
+    let of = |uri: &str| Account::from_secret_uri(uri).map(|account| account.id());
     for call in [
-        calls::add_authentication_server(floods::STUDY, office),
-        calls::add_relay(floods::STUDY, relay),
+        calls::add_authentication_server(floods::STUDY, of(floods::OFFICE)?),
+        calls::add_authentication_server(floods::STUDY, of(floods::ENROLS)?),
+        calls::add_relay(floods::STUDY, of(floods::RELAY)?),
     ] {
         let outcome = sponsor.submit_and_wait(call).await?;
         outcome.succeeded().context("the sponsor appoints")?;
