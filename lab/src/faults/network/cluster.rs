@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_header_tells_in_which_slot_its_block_was_made() {
-        let logs = ["0x0448", "0x0661757261200700000000000000", "0x05617572610101"];
+        let logs = ["0x05617572610101", "0x0661757261200700000000000000"];
         let header = json!({ "digest": { "logs": logs } });
         assert_eq!(slot(&header), Some(7));
         assert_eq!(slot(&json!({ "digest": { "logs": [] } })), None);
