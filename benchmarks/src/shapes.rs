@@ -11,9 +11,8 @@ mod studies;
 
 use std::fmt::Write;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{ensure, Result};
 use codec::Encode;
 use hashchain::testing::Phone;
 use rand::rngs::StdRng;
@@ -24,6 +23,7 @@ use sp_keyring::Sr25519Keyring::{Alice, Bob};
 use self::batches::{mix, Shape, SHAPES};
 use crate::direct::{Alone, Direct};
 use crate::extrinsic::Signer;
+use crate::origin::Origin;
 use crate::report::replace_between;
 use crate::workload::Phones;
 use crate::{say, PAPER, SIGNED};
@@ -42,6 +42,7 @@ const MARKS: [&str; 2] = [
 
 /// Measures all shapes, and so many random mixes of them; prints the table and puts it into the documentation.
 pub(crate) fn run(seed: u64, mixes: usize, folder: &Path, publish: Option<&Path>) -> Result<()> {
+    let origin = Origin::here();
     let mut direct = Direct::new(folder)?;
     say(format_args!("enrolling {DEVICES} devices in each study\n"));
     let mut stage = Stage::new(&mut direct, seed)?;
@@ -89,10 +90,7 @@ pub(crate) fn run(seed: u64, mixes: usize, folder: &Path, publish: Option<&Path>
     let shapes = SHAPES.len() + 1;
     let result = format!("shapes={shapes} mixes={mixes} seed={seed} worst={worst:.2}");
     if let Some(docs) = publish {
-        let table = format!(
-            "`scripts/bench --shapes`, {}: `{result}`\n\n{table}",
-            today()?
-        );
+        let table = format!("{origin}: `{result}`\n\n{table}");
         replace_between(&docs.join("performance/growth.md"), MARKS, &table)?;
     }
     say(format_args!("{result}\n"));
@@ -101,13 +99,6 @@ pub(crate) fn run(seed: u64, mixes: usize, folder: &Path, publish: Option<&Path>
         "a transaction takes {worst:.2} times what it is charged"
     );
     Ok(())
-}
-
-/// The date, for whoever reads the table later.
-fn today() -> Result<String> {
-    let date = Command::new("date").args(["-u", "+%F"]).output()?;
-    let date = String::from_utf8(date.stdout).context("the date is no text")?;
-    Ok(date.trim().to_owned())
 }
 
 /// What one measurement gave.

@@ -54,7 +54,7 @@ struct State {
     handed: Vec<Vec<u8>>,
     heads: Vec<mpsc::UnboundedSender<Value>>,
     down: bool,
-    entries: VecDeque<Vec<u8>>,
+    parts: VecDeque<Vec<u8>>,
     asked: Vec<Vec<u8>>,
     storage: HashMap<Vec<u8>, Vec<u8>>,
     /// What headers say of the journal, by the numbers of their blocks.
@@ -103,9 +103,9 @@ impl FakeNode {
         self.state().tricks.push_back(trick);
     }
 
-    /// Answers the next question for entries with these bytes.
-    pub(crate) fn answer_entries(&self, answer: Vec<u8>) {
-        self.state().entries.push_back(answer);
+    /// Answers the next question for a part of something with these bytes.
+    pub(crate) fn answer_part(&self, answer: Vec<u8>) {
+        self.state().parts.push_back(answer);
     }
 
     /// Drops the states of all blocks but the last.
@@ -123,8 +123,8 @@ impl FakeNode {
         self.state().storage.insert(key, value);
     }
 
-    /// The arguments of every question for entries, in order.
-    pub(crate) fn asked_for_entries(&self) -> Vec<Vec<u8>> {
+    /// The arguments of every question for a part, in order.
+    pub(crate) fn asked_for_parts(&self) -> Vec<Vec<u8>> {
         self.state().asked.clone()
     }
 
@@ -360,10 +360,10 @@ impl State {
                 let nonce = self.nonces.get(&account).copied().unwrap_or_default();
                 (nonce as u32).encode()
             }
-            Some("HashchainApi_entries") => {
+            Some("HashchainApi_entries" | "HashchainApi_rotations") => {
                 self.asked.push(arguments.to_vec());
-                let answer = self.entries.pop_front();
-                answer.expect("a test that asks for entries has an answer")
+                let answer = self.parts.pop_front();
+                answer.expect("a test that asks for a part has an answer")
             }
             other => panic!("the fake runtime does not know {other:?}"),
         }

@@ -146,6 +146,7 @@ mod tests {
         assert_eq!(proved(&proof[..40]), None);
         assert_eq!(proved(&[]), None);
     }
+
     #[tokio::test]
     async fn headers_lead_down_to_the_block_after_a_number() {
         let node = FakeNode::new();

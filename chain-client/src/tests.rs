@@ -6,6 +6,7 @@ mod connecting;
 mod entries;
 mod errors;
 mod following;
+mod rotations;
 mod stalled;
 mod submitting;
 

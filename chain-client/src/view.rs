@@ -19,8 +19,10 @@ use crate::types::{
 };
 use crate::wire::Read;
 
-/// Most parts of one answer that are asked for: a million changed accounts in a study, of 1,024 a part.
-const MOST_PARTS: usize = 1_024;
+/// Most changed accounts in a part of an answer: the runtime reads no more for one.
+const MOST_A_PART: usize = 1_024;
+/// Most parts of one answer that are asked for: 65,536 changed accounts in a study.
+pub(crate) const MOST_PARTS: usize = 64;
 
 /// Reads the chain at one block, so that several answers fit together.
 #[derive(Clone)]
@@ -152,22 +154,30 @@ impl ChainView {
         Ok(answer.map(StudyView::from))
     }
 
-    /// The accounts of a study that their holders gave up, each with the one that took its place then.
+    /// The accounts of a study that their holders gave up, each with the one that took its place then. A node that shows more than
+    /// 65,536 is not believed.
     pub async fn rotations(
         &self,
         study: StudyId,
     ) -> Result<Vec<(AccountId32, AccountId32)>, Error> {
+        let wrong = |what: &str| Err(Error::protocol("rotations", what));
         let pair = |rotation: wire::RotationView<_>| (rotation.former, rotation.successor);
         let (mut rotations, mut after) = (Vec::new(), None);
         for _ in 0..MOST_PARTS {
             let part = self.ask(hashchain().rotations(study.0, after)).await?;
+            if part.rotations.len() > MOST_A_PART {
+                return wrong("a part is too long");
+            }
             rotations.extend(part.rotations.into_iter().map(pair));
-            after = part.next;
-            if after.is_none() {
+            if part.next.is_none() {
                 return Ok(rotations);
             }
+            if part.next == after {
+                return wrong("the answer does not lead on");
+            }
+            after = part.next;
         }
-        Err(Error::protocol("rotations", "the answers do not end"))
+        wrong("the answers do not end")
     }
 
     /// Whether the account may send transactions to this chain at all.

@@ -7,6 +7,8 @@
 //! mistyped, or another relay's database, is refused as before. The process that submits then waits until no
 //! transaction of the former account can get into a block any more, binds the database to the new one, and goes on.
 
+use std::collections::HashMap;
+
 use hashchain::StudyId;
 use mhealth_api::Hash;
 
@@ -59,13 +61,14 @@ pub async fn check(
 
 /// Whether the changes lead from one account to the other. Each account has one successor at most; a loop of a lying node ends.
 fn took_place(rotations: &[([u8; 32], [u8; 32])], former: [u8; 32], present: [u8; 32]) -> bool {
+    let next: HashMap<_, _> = rotations.iter().copied().collect();
     let mut account = former;
-    for _ in 0..=rotations.len() {
+    for _ in 0..=next.len() {
         if account == present {
             return true;
         }
-        match rotations.iter().find(|(before, _)| *before == account) {
-            Some((_, next)) => account = *next,
+        match next.get(&account) {
+            Some(next) => account = *next,
             None => return false,
         }
     }

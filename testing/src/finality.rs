@@ -44,6 +44,18 @@ pub async fn height(node: &Node) -> Result<Height> {
     })
 }
 
+/// What a node says as soon as it answers; the last error if it does not while there is patience.
+pub async fn height_at_last(node: &Node) -> Result<Height> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let said = height(node).await;
+        if said.is_ok() || Instant::now() > deadline {
+            return said;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
 /// Waits until a node has this final block.
 pub async fn wait_until_final(node: &Node, goal: u64) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;

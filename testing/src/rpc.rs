@@ -5,11 +5,14 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use jsonrpsee::core::client::{ClientT, Error};
+use jsonrpsee::core::client::{ClientT, Error, Subscription, SubscriptionClientT};
 use jsonrpsee::core::params::ArrayParams;
 use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+const FOLLOW: &str = "chainHead_v1_follow";
+const UNFOLLOW: &str = "chainHead_v1_unfollow";
 
 /// A connection of its own to one node.
 #[derive(Clone)]
@@ -32,5 +35,14 @@ impl JsonRpc {
             list.insert(param)?;
         }
         self.0.request(method, list).await
+    }
+
+    /// What the node tells of its blocks from now on, in the order in which it happened.
+    pub async fn follow(&self) -> Result<Subscription<Value>> {
+        let mut list = ArrayParams::new();
+        // Nothing of runtimes.
+        list.insert(false)?;
+        let events = self.0.subscribe(FOLLOW, list, UNFOLLOW).await?;
+        Ok(events)
     }
 }

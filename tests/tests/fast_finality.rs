@@ -2,19 +2,21 @@
 
 //! How soon a block is final: before the next one is made, unless votes are expected to take long.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
-use mhealth_testing::finality::{height, wait_until_final, PATIENCE};
+use mhealth_testing::finality::{wait_until_final, PATIENCE};
 use mhealth_testing::node::{Launch, Node};
+use mhealth_testing::rpc::JsonRpc;
+use serde_json::Value;
+use tokio::sync::Mutex;
 
 /// Blocks that are watched.
-const BLOCKS: u64 = 10;
-/// Between two looks. A block is the best for two seconds.
-const PAUSE: Duration = Duration::from_millis(100);
+const BLOCKS: u64 = 12;
 
-/// How many of some blocks were final while they were the best.
+/// One node at a time: two would take each other's time to vote in.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// How many of some blocks were final before the next one was made.
 async fn final_before_the_next(launch: Launch) -> u64 {
+    let _alone = ALONE.lock().await;
     let node = launch.start().expect("it starts");
     // Until then its votes may be about the first block.
     wait_until_final(&node, 2).await.expect("it goes on");
@@ -22,19 +24,30 @@ async fn final_before_the_next(launch: Launch) -> u64 {
     watched.unwrap_or_else(|_| panic!("it makes no blocks:\n{}", node.last_words()))
 }
 
+/// The node tells what happened in the order in which it did, so it does not matter how late that is read.
 async fn watch(node: &Node) -> u64 {
-    let before = height(node).await.expect("it answers").best;
-    let mut found = BTreeSet::new();
+    let rpc = JsonRpc::connect(&node.url()).await.expect("it answers");
+    let mut events = rpc.follow().await.expect("it answers");
+    let (mut latest, mut made, mut found) = (Value::Null, 0, 0);
+    let mut is_new = false;
     loop {
-        let now = height(node).await.expect("it answers");
-        if now.best > before + BLOCKS {
-            return found.len() as u64;
+        let event = events.next().await.expect("it goes on");
+        let event = event.expect("an event");
+        match event["event"].as_str() {
+            Some("newBlock") if is_new && made == BLOCKS => return found,
+            Some("newBlock") if is_new => {
+                made += 1;
+                latest = event["blockHash"].clone();
+            }
+            Some("finalized") => {
+                // What it told before may have happened before it was asked.
+                is_new = true;
+                let blocks = event["finalizedBlockHashes"].as_array();
+                found += u64::from(blocks.expect("a list").contains(&latest));
+            }
+            Some("stop") => panic!("it tells no more:\n{}", node.last_words()),
+            _ => {}
         }
-        // What is final was asked first.
-        if now.best == now.last_final && now.best > before {
-            found.insert(now.best);
-        }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 

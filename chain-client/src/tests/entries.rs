@@ -24,7 +24,7 @@ async fn entries_are_asked_for_part_by_part_until_the_chain_has_no_more() {
     let node = FakeNode::new();
     let client = node.client().await;
     for (sequences, next) in [(&[][..], Some(90)), (&[9, 8], Some(70)), (&[7, 6, 5], None)] {
-        node.answer_entries(answer(sequences, next));
+        node.answer_part(answer(sequences, next));
     }
     let entries = client.entries(DeviceId(3), 5, 5).await.unwrap();
     let found: Vec<_> = entries
@@ -35,7 +35,7 @@ async fn entries_are_asked_for_part_by_part_until_the_chain_has_no_more() {
     assert!(found.iter().map(|(sequence, ..)| *sequence).eq(5..10));
     let asked = [None, Some(90), Some(70)];
     let asked = asked.map(|at: Option<u64>| (3u32, 5u64, 5u32, at).encode());
-    assert_eq!(node.asked_for_entries(), asked);
+    assert_eq!(node.asked_for_parts(), asked);
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_node_that_leads_in_a_circle_is_not_followed() {
     let node = FakeNode::new();
     let client = node.client().await;
     for next in [90, 70, 70] {
-        node.answer_entries(answer(&[], Some(next)));
+        node.answer_part(answer(&[], Some(next)));
     }
     let error = client.entries(DeviceId(3), 5, 5).await.unwrap_err();
     assert!(matches!(error, Error::Protocol { .. }), "{error}");
@@ -56,7 +56,7 @@ async fn an_answer_of_another_form_is_no_answer() {
     for wrong in [&whole[..whole.len() - 1], &longer, &[0xff; 5]] {
         let node = FakeNode::new();
         let client = node.client().await;
-        node.answer_entries(wrong.to_vec());
+        node.answer_part(wrong.to_vec());
         let error = client.entries(DeviceId(3), 5, 5).await.unwrap_err();
         assert!(matches!(error, Error::Protocol { .. }), "{error}");
     }

@@ -299,7 +299,8 @@ mod benchmarks {
     }
 
     /// Runs of devices of `s` studies beyond the first. Each begins with what another relay has brought and goes on with something new,
-    /// so that all is written that a study has counted.
+    /// so that all is written that a study has counted. The number of runs grows with that of studies, so what a study is charged
+    /// contains a run of two entries and its event, which are charged once more as such.
     #[benchmark]
     fn further_studies(s: Linear<0, 63>) {
         let devices = devices_of_studies::<T>(1 + s);

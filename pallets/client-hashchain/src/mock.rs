@@ -42,7 +42,7 @@ pub(crate) const SECOND_RELAY: AccountId32 = AccountId32::new([4; 32]);
 pub(crate) const THIRD_RELAY: AccountId32 = AccountId32::new([6; 32]);
 /// Study 2: `DeviceSigned`, with servers of its own.
 pub(crate) const FOREIGN: StudyId = 2;
-/// Relay of the third study, which has no devices.
+/// Relay of the third study.
 pub(crate) const FOREIGN_RELAY: AccountId32 = AccountId32::new([5; 32]);
 
 frame_support::construct_runtime!(

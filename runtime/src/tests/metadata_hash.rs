@@ -5,14 +5,17 @@
 
 use codec::{Decode, Encode};
 use frame_metadata_hash_extension::CheckMetadataHash;
-use frame_support::{assert_ok, pallet_prelude::TransactionSource};
+use frame_support::{assert_ok, dispatch::GetDispatchInfo, pallet_prelude::TransactionSource};
+use frame_system::ChainContext;
 use sp_keyring::Sr25519Keyring::Bob;
 use sp_runtime::{
     generic::SignedPayload,
+    traits::{Applyable, Checkable},
     transaction_validity::{InvalidTransaction, TransactionValidityError, UnknownTransaction},
 };
 
 use crate::{
+    admission::Unsigned,
     testing::{development, extension},
     Executive, Runtime, RuntimeCall, System, UncheckedExtrinsic,
 };
@@ -38,16 +41,22 @@ fn transaction(wallets: [u8; 32], runtimes: [u8; 32]) -> UncheckedExtrinsic {
     )
 }
 
-fn pool(transaction: UncheckedExtrinsic) -> Result<(), TransactionValidityError> {
-    let source = TransactionSource::External;
-    Executive::validate_transaction(source, transaction, System::block_hash(0)).map(drop)
+/// What the executive does in the pool and in a block, but for one thing: it encodes and decodes what comes. The runtime's digest is not
+/// among a transaction's bytes, so the one of a test would be lost.
+fn apply(transaction: UncheckedExtrinsic) -> Result<(), TransactionValidityError> {
+    let length = transaction.encoded_size();
+    let checked = transaction.check(&ChainContext::<Runtime>::default())?;
+    let info = checked.get_dispatch_info();
+    checked.validate::<Unsigned>(TransactionSource::External, &info, length)?;
+    let outcome = checked.apply::<Unsigned>(&info, length)?;
+    assert_ok!(outcome);
+    Ok(())
 }
 
 #[test]
 fn what_was_signed_for_this_runtimes_metadata_is_taken() {
     development().execute_with(|| {
-        assert_ok!(pool(transaction(DIGEST, DIGEST)));
-        assert_ok!(Executive::apply_extrinsic(transaction(DIGEST, DIGEST)));
+        assert_ok!(apply(transaction(DIGEST, DIGEST)));
         let study = pallet_studies::Studies::<Runtime>::get(0).expect("it is there");
         assert_eq!(study.status, pallet_studies::StudyStatus::Closed);
     });
@@ -57,9 +66,7 @@ fn what_was_signed_for_this_runtimes_metadata_is_taken() {
 fn what_was_signed_for_other_metadata_is_refused() {
     development().execute_with(|| {
         let bad_proof = TransactionValidityError::from(InvalidTransaction::BadProof);
-        assert_eq!(pool(transaction(ANOTHER, DIGEST)), Err(bad_proof));
-        let outcome = Executive::apply_extrinsic(transaction(ANOTHER, DIGEST));
-        assert_eq!(outcome, Err(bad_proof));
+        assert_eq!(apply(transaction(ANOTHER, DIGEST)), Err(bad_proof));
     });
 }
 
@@ -70,6 +77,8 @@ fn a_runtime_without_a_digest_says_that_it_has_none() {
         // As it comes over the network: what it is checked against is the runtime's own.
         let transaction = UncheckedExtrinsic::decode(&mut &bytes[..]).expect("it was encoded");
         let none = TransactionValidityError::from(UnknownTransaction::CannotLookup);
-        assert_eq!(pool(transaction), Err(none));
+        let source = TransactionSource::External;
+        let outcome = Executive::validate_transaction(source, transaction, System::block_hash(0));
+        assert_eq!(outcome, Err(none));
     });
 }

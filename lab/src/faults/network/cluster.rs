@@ -20,6 +20,8 @@ use super::wires::Wires;
 
 /// A validator that is cut off may still have votes for blocks before. It counts them within this time.
 const LAST_VOTES: Duration = Duration::from_secs(10);
+/// So many final blocks tell who makes blocks: each validator has four of sixteen slots.
+pub(crate) const LATEST: usize = 4 * VALIDATORS;
 /// Places beside those of the validators: a guest's and a twin's.
 pub(crate) const GUEST: usize = VALIDATORS;
 /// Of a second node with a validator's keys.
@@ -244,6 +246,21 @@ impl Cluster {
         Ok(())
     }
 
+    /// How many of the last final blocks that a node knows of this validator made.
+    pub(crate) async fn made(&self, node: usize, validator: usize) -> Result<usize> {
+        let rpc = JsonRpc::connect(&self.nodes[node].url()).await?;
+        let mut block: Value = rpc.request("chain_getFinalizedHead", &[]).await?;
+        let mut made = 0;
+        for _ in 0..LATEST {
+            let header: Value = rpc.request("chain_getHeader", &[block]).await?;
+            let slot = slot(&header).with_context(|| format!("no slot: {header}"))?;
+            // They have their slots in turn.
+            made += usize::from(slot % VALIDATORS as u64 == validator as u64);
+            block = header["parentHash"].clone();
+        }
+        Ok(made)
+    }
+
     fn those(&self, these: &[usize]) -> Vec<&Node> {
         these.iter().map(|number| &self.nodes[*number]).collect()
     }
@@ -300,6 +317,16 @@ fn pairs<'a>(one: &'a [usize], other: &'a [usize]) -> impl Iterator<Item = (usiz
         .flat_map(move |from| other.iter().map(move |to| (*from, *to)))
 }
 
+/// The slot in which a block was made.
+fn slot(header: &Value) -> Option<u64> {
+    /// An item that was there before the block was made, of Aura, of eight bytes.
+    const ITEM: &str = "0x066175726120";
+    let mut items = header["digest"]["logs"].as_array()?.iter();
+    let digits = items.find_map(|item| item.as_str()?.strip_prefix(ITEM))?;
+    let bytes = hex::decode(digits).ok()?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
 /// The folders with the databases below a node's folder.
 fn databases(base: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
@@ -312,4 +339,17 @@ fn databases(base: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_tells_in_which_slot_its_block_was_made() {
+        let logs = ["0x05617572610101", "0x0661757261200700000000000000"];
+        let header = json!({ "digest": { "logs": logs } });
+        assert_eq!(slot(&header), Some(7));
+        assert_eq!(slot(&json!({ "digest": { "logs": [] } })), None);
+    }
 }

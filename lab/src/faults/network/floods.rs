@@ -3,6 +3,7 @@
 //! Floods by every role at the same time: each sends as many transactions as the pool takes, all of them useless.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::future::join_all;
@@ -10,11 +11,14 @@ use hashchain::{DeviceId, Run, StudyId};
 use mhealth_chain_client::{calls, Account, Call, ChainClient, PoolAnswer, SuspensionReason, H256};
 use mhealth_testing::phone;
 use mhealth_testing::topology::{PAPER_STUDY, SPONSOR};
+use tokio::time::sleep;
 
 /// Account of an authentication server that floods.
 pub(crate) const OFFICE: &str = "//Charlie//flood";
 /// Account of a relay that floods.
 pub(crate) const RELAY: &str = "//Eve//flood";
+/// Account of an authentication server that enrols who floods, and nothing else: what the other one owes would keep it from that.
+pub(crate) const ENROLS: &str = "//Charlie//enrols";
 /// A validator. All of them are members of the consortium, too.
 const VALIDATOR: &str = "//Alice";
 /// Somebody without a role.
@@ -25,6 +29,8 @@ pub(crate) const STRANGER: &str = "stranger";
 pub(crate) const STUDY: StudyId = PAPER_STUDY;
 /// Transactions that each role tries to send at least, each time.
 const TRANSACTIONS: usize = 100;
+/// After what the pool refuses. This program shares its processors with the validators, whom only what it sends is to keep busy.
+const PAUSE: Duration = Duration::from_millis(10);
 /// For so many blocks a transaction is valid.
 const ERA: u64 = 64;
 /// A device that there is not.
@@ -42,7 +48,7 @@ pub(crate) struct Flood {
 
 /// Gets floods of all roles ready. The seed makes the device that takes part.
 pub(crate) async fn prepare(chain: &ChainClient, seed: u64) -> Result<Vec<Flood>> {
-    let office = chain.submitter(Account::from_secret_uri(OFFICE)?);
+    let office = chain.submitter(account(ENROLS)?);
     let mut bytes = [0xf1; 32];
     bytes[..8].copy_from_slice(&seed.to_be_bytes());
     let mut device = phone::enrol_after(&office, STUDY, &bytes, None)
@@ -109,7 +115,10 @@ impl Flood {
                     self.taken += 1;
                     nonce += 1;
                 }
-                PoolAnswer::Refused(_) => self.refused += 1,
+                PoolAnswer::Refused(_) => {
+                    self.refused += 1;
+                    sleep(PAUSE).await;
+                }
                 // It may be there or not: ask.
                 PoolAnswer::Unknown => nonce = chain.next_nonce(&self.account.id()).await?,
             }

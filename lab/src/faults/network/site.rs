@@ -31,7 +31,7 @@ use crate::proxy::Proxy;
 use crate::record::{Keeper, Record};
 
 /// Accounts of the relays. Each has a database of its own.
-const ACCOUNTS: [&str; 2] = ["//Dave", "//Eve"];
+const RELAYS: [&str; 2] = ["//Dave", "//Eve"];
 /// Acknowledges enrolments only.
 const OFFICE: Keeper = 2;
 /// Metrics of a relay that must be 0 when nothing waits any more.
@@ -69,7 +69,7 @@ impl Site {
         }
         let genesis = appoint(&near[0].websocket_url()).await?;
         let mut to_relays = Vec::new();
-        for keeper in 0..ACCOUNTS.len() {
+        for keeper in 0..RELAYS.len() {
             to_relays.push(Proxy::start(Some((record.clone(), keeper))).await?);
         }
         let mut to_node = Vec::new();
@@ -83,7 +83,7 @@ impl Site {
         let relay_urls: Vec<String> = to_relays.iter().map(Proxy::url).collect();
         let launch = servers::auth(&AuthOptions {
             study: SIGNED_STUDY,
-            chain: to_node[ACCOUNTS.len()].websocket_url(),
+            chain: to_node[RELAYS.len()].websocket_url(),
             account: "//Charlie",
             database: servers::sqlite_in(folder, "auth.db"),
             issuer: Some(auth_url.clone()),
@@ -94,7 +94,7 @@ impl Site {
         to_auth.lead_to(auth.port());
         auth.wait_until_ready()?;
         let (mut relays, mut credentials) = (Vec::new(), Vec::new());
-        for (number, account) in ACCOUNTS.into_iter().enumerate() {
+        for (number, account) in RELAYS.into_iter().enumerate() {
             let relay = servers::relay(&RelayOptions {
                 study: SIGNED_STUDY,
                 chain: to_node[number].websocket_url(),
@@ -148,7 +148,7 @@ impl Site {
         validator: usize,
     ) -> Result<Duration> {
         let start = Instant::now();
-        let account = Account::from_secret_uri(ACCOUNTS[relay])?.id();
+        let account = Account::from_secret_uri(RELAYS[relay])?.id();
         let chain = self.chain(validator).await?;
         // Those that wait in the node's pool are counted in.
         let known = chain.next_nonce(&account).await?;
@@ -254,11 +254,11 @@ pub(crate) async fn client(url: &str) -> Result<ChainClient> {
 async fn appoint(node: &str) -> Result<H256> {
     let chain = client(node).await?;
     let sponsor = chain.submitter(Account::from_secret_uri(SPONSOR)?);
-    let office = Account::from_secret_uri(floods::OFFICE)?.id();
-    let relay = Account::from_secret_uri(floods::RELAY)?.id();
+    let of = |uri: &str| Account::from_secret_uri(uri).map(|account| account.id());
     for call in [
-        calls::add_authentication_server(floods::STUDY, office),
-        calls::add_relay(floods::STUDY, relay),
+        calls::add_authentication_server(floods::STUDY, of(floods::OFFICE)?),
+        calls::add_authentication_server(floods::STUDY, of(floods::ENROLS)?),
+        calls::add_relay(floods::STUDY, of(floods::RELAY)?),
     ] {
         let outcome = sponsor.submit_and_wait(call).await?;
         outcome.succeeded().context("the sponsor appoints")?;

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{ensure, Context, Result};
 use mhealth_chain_client::ChainClient;
-use mhealth_testing::finality::{height, wait_until_final, PROGRESS};
+use mhealth_testing::finality::{height, height_at_last, wait_until_final, PROGRESS};
 use mhealth_testing::joining::serves_like;
 use mhealth_testing::node::{Launch, Node};
 use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
 
-use super::cluster::{GUEST, SECOND};
+use super::cluster::{GUEST, LATEST, SECOND};
 use super::floods;
 use super::offences;
 use super::plan::{Fault, Kind, VALIDATORS};
@@ -138,11 +138,7 @@ async fn full_disk(site: &mut Site, fault: &Fault) -> Result<String> {
     let before = height(site.cluster.node(victim)).await?.last_final;
     site.cluster.disk()?.fill()?;
     let go_on = site.cluster.finalise(&fault.others(), 2 * PROGRESS).await;
-    let has_ended = site.cluster.wait_until_ended(victim).await;
-    // One that does not answer stands still, too.
-    let stands = height(site.cluster.node(victim)).await;
-    let stands = stands.map_or(0, |height| height.last_final);
-    let others = height(site.cluster.node(fault.second)).await;
+    let stood = stood_still(site, fault).await;
     site.cluster.disk()?.free()?;
     site.cluster.start_again(victim, &[]).await?;
     let now = height(site.cluster.node(victim)).await?.last_final;
@@ -151,15 +147,31 @@ async fn full_disk(site: &mut Site, fault: &Fault) -> Result<String> {
         now >= before,
         "block {before} was final before, and it begins with {now}"
     );
-    let others = others?.last_final;
+    stood
+}
+
+/// How a validator with a full disk stands still. Fails if it goes on.
+async fn stood_still(site: &mut Site, fault: &Fault) -> Result<String> {
+    let (victim, other) = (fault.victim, fault.second);
+    if site.cluster.wait_until_ended(victim).await {
+        return Ok("it ended by itself".to_owned());
+    }
+    let Ok(stands) = height_at_last(site.cluster.node(victim)).await else {
+        // It answers nobody, which says nothing of what else it does.
+        let made = site.cluster.made(other, victim).await?;
+        ensure!(
+            made == 0,
+            "it made {made} of the last {LATEST} final blocks with a full disk, and answers nobody"
+        );
+        return Ok("it answers nobody and makes no blocks".to_owned());
+    };
+    let stands = stands.last_final;
+    let others = height(site.cluster.node(other)).await?.last_final;
     ensure!(
-        has_ended || stands + PROGRESS < others,
+        stands + PROGRESS < others,
         "it went on to block {stands} of {others} with a full disk"
     );
-    Ok(match has_ended {
-        true => "it ended by itself".to_owned(),
-        false => format!("it stood still at block {stands}"),
-    })
+    Ok(format!("it stood still at block {stands}"))
 }
 
 async fn wrong_clock(site: &mut Site, fault: &Fault) -> Result<()> {

@@ -2,7 +2,10 @@
 
 //! Accounts that may send, and those that may not.
 
+use std::collections::BTreeSet;
+
 use frame_support::assert_ok;
+use pallet_admission::{Lane, Places, Rules};
 use pallet_client_hashchain::{LastTrusted, SuspensionReason};
 use scale_info::TypeInfo;
 use sp_keyring::Sr25519Keyring::{Alice, Bob, Charlie, Dave, Ferdie};
@@ -13,8 +16,8 @@ use sp_runtime::{
 
 use super::{batch_of, block, enrol, pool, refused, run_of, HashchainCall, Sender};
 use crate::{
-    testing::development, ClientHashchain, RuntimeCall, RuntimeOrigin, Studies, TxExtension,
-    ACCOUNT_HAS_NO_ROLE, DEVICE_MAY_NOT_WRITE, DEVICE_MAY_ONLY_SUBMIT,
+    admission::Admitted, testing::development, ClientHashchain, RuntimeCall, RuntimeOrigin, Studies,
+    TxExtension, ACCOUNT_HAS_NO_ROLE, DEVICE_MAY_NOT_WRITE, DEVICE_MAY_ONLY_SUBMIT,
 };
 
 fn batch() -> RuntimeCall {
@@ -137,6 +140,35 @@ fn the_pool_keeps_a_transaction_as_long_as_its_era_lasts() {
     development().execute_with(|| {
         let immortal = pool(Sender::from(Dave).next(batch())).expect("Dave is a relay");
         assert!(immortal.longevity > TransactionLongevity::MAX / 2);
+    });
+}
+
+/// Clients read from the metadata how many of their transactions may wait.
+#[test]
+fn an_account_has_one_of_the_places_that_clients_are_told_of_and_each_is_somebodys() {
+    development().execute_with(|| {
+        let Places {
+            of_a_relay,
+            of_a_device,
+            behind_runs,
+            of_a_server,
+            of_others,
+        } = Admitted::places();
+        let told = [
+            of_a_relay,
+            of_a_device,
+            behind_runs,
+            of_a_server,
+            of_others,
+        ];
+        let offices = [Alice, Bob, Charlie, Dave].map(Sender::from);
+        let mut given = BTreeSet::new();
+        for sender in offices.into_iter().chain([enrol(1)]) {
+            for lane in Lane::ALL {
+                given.insert(Admitted::waiting(&sender.account(), lane));
+            }
+        }
+        assert_eq!(given, BTreeSet::from(told));
     });
 }
 

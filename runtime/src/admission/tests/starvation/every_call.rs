@@ -219,9 +219,11 @@ fn flood(name: &str, attacker: Sender, mut make: impl FnMut(u32) -> RuntimeCall)
     let mut flood = Flood { sent: 0, done: 0 };
     let mut burst = |pool: &mut Pool, flood: &mut Flood| {
         for _ in 0..BURST {
-            if pool.submit(attacker, flood.sent, make(flood.sent)) {
-                flood.sent += 1;
+            // What was refused would be again until there is another block.
+            if !pool.submit(attacker, flood.sent, make(flood.sent)) {
+                break;
             }
+            flood.sent += 1;
         }
     };
     let block = |pool: &mut Pool, flood: &mut Flood| {
