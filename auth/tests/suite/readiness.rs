@@ -77,6 +77,16 @@ async fn a_server_that_does_nothing_of_what_is_ordered_is_not_ready(mut setting:
     };
     run("DELETE FROM lease").await;
     until(&setting, &url, &["leadership"], &["queue"]).await;
+    // The process that had it knows.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let asked = setting.http.get(format!("{url}/metrics")).send().await;
+        let told = asked.unwrap().text().await.unwrap();
+        if told.lines().any(|line| line == "mhealth_auth_lease 0") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{told}");
+    }
     let path = format!("{url}/v1/admin/devices/{device}/suspend");
     let order = setting.http.post(path).bearer_auth(&setting.admin);
     let order = order.json(&json!({ "why": "reported stolen", "reason": "lost" }));
@@ -84,11 +94,13 @@ async fn a_server_that_does_nothing_of_what_is_ordered_is_not_ready(mut setting:
     assert_eq!(code_of(told).await, Code::ChainUnavailable);
     let said = until(&setting, &url, &["leadership", "queue"], &[]).await;
     assert!(said.contains("An order has waited for "), "{said}");
+    let chain = ChainClient::connect(&node.url()).await.unwrap();
+    let found = chain.device(device).await.unwrap().unwrap();
+    assert_eq!(found.status, DeviceStatus::Active);
 
     run("INSERT INTO lease (id, holder, fence, duration, expires_at) VALUES (1, '', 99, 0, 0)")
         .await;
     until(&setting, &url, &[], &["leadership", "queue"]).await;
-    let chain = ChainClient::connect(&node.url()).await.unwrap();
     let found = chain.device(device).await.unwrap().unwrap();
     assert_eq!(found.status, DeviceStatus::Suspended);
 }
