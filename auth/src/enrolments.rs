@@ -95,7 +95,7 @@ impl App {
         }
         let order = self.store.order_of_code(code).await?;
         // The reason why the chain refused it may have passed.
-        if record.claimed && self.store.try_again(order).await? {
+        if record.claimed && self.store.try_again(order, self.now()).await? {
             self.orders.wake();
         }
         match self

@@ -26,9 +26,10 @@ copy_sources() {
     (cd "$root" && list_sources | tar --create --null --files-from -) | tar --extract --directory "$1"
 }
 
-# The files of the sources. A copy of them, such as scripts/planted makes, has no others and is no checkout.
+# The files of the sources. A copy of them, such as scripts/planted makes, is no checkout: it has a list of them, beside what is built in it.
+# What was unpacked from an archive of the sources has no others.
 list_sources() {
-    if [ -e .git ]; then git ls-files -z; else find . -type f -print0; fi
+    if [ -e .git ]; then git ls-files -z; elif [ -e .sources ]; then cat .sources; else find . -type f -print0; fi
 }
 
 # Makes a copy like the sources. What is the same already keeps its time, or it would be compiled again; what a fault was planted in gets
@@ -36,14 +37,16 @@ list_sources() {
 refresh_sources() { # COPY
     local file
     mkdir -p "$1"
+    : >"$1/.sources"
     while IFS= read -r file; do
         [ -e "$root/$file" ] || continue
+        printf '%s\0' "$file" >>"$1/.sources"
         cmp -s "$root/$file" "$1/$file" && continue
         mkdir -p "$(dirname "$1/$file")"
         cp --remove-destination "$root/$file" "$1/$file"
     done < <(cd "$root" && git ls-files)
     while IFS= read -r file; do
-        [ -e "$root/$file" ] || rm "$1/$file"
+        [ "$file" = .sources ] || [ -e "$root/$file" ] || rm "$1/$file"
     done < <(cd "$1" && find . -type f -printf '%P\n')
 }
 

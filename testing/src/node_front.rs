@@ -97,8 +97,9 @@ impl Drop for NodeFront {
 type Open = Arc<Mutex<HashMap<String, (String, Value)>>>;
 
 async fn carry(stream: TcpStream, node: &str, lies: Arc<impl Lies>) -> Result<()> {
-    let (mut to_client, mut from_client) = accept_async(stream).await?.split();
+    // Without the node there is no answer, as where nobody listens.
     let (mut to_node, mut from_node) = connect_async(node).await?.0.split();
+    let (mut to_client, mut from_client) = accept_async(stream).await?.split();
     let open: Open = Arc::default();
     let questions = async {
         while let Some(message) = from_client.next().await {

@@ -84,27 +84,26 @@ pub(super) fn nights(digest: &Digest) -> Markup {
         @else { p.soft { "No block's time is known." } }
         @if let Some((number, entries, participants)) = crowded(&rows) {
             p.soft {
-                "On " (day(number)) " blocks registered " (entries) " entries of " (participants) " participants. Phones that come back bring "
-                "many nights at once, and all of them stand on that day. Which nights they are, the picture of a dataset shows (nights.svg): "
-                "the holder of the participants' keys makes it."
+                "On " (day(number)) " blocks registered " (entries) " entries of "
+                @if participants == 1 { "one participant" } @else { (participants) " participants" }
+                ", more than " (CROWD) " of each. Phones that come back bring many nights at once, and all of them stand on that day. Which "
+                "nights they are, the picture of a dataset shows (nights.svg): the holder of the participants' keys makes it."
             }
         }
         @if !rows.is_empty() { (table(&rows)) }
     }
 }
 
-/// The day with most entries, how many that are, and of how many participants, if they brought many nights at once.
+/// The day with most entries of participants who brought many nights at once, how many entries that are, and of how many participants.
 fn crowded(rows: &[Row<'_>]) -> Option<(u64, u64, u64)> {
     let mut days: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-    for (number, day) in rows.iter().flat_map(|row| &row.days) {
+    let crowded = rows.iter().flat_map(|row| &row.days);
+    for (number, day) in crowded.filter(|(_, day)| day.entries > CROWD) {
         let (entries, participants) = days.entry(*number).or_default();
         *entries += day.entries;
         *participants += 1;
     }
-    let crowded = days
-        .into_iter()
-        .filter(|(_, (entries, participants))| *entries > CROWD * participants);
-    let most = crowded.max_by_key(|(_, (entries, _))| *entries);
+    let most = days.into_iter().max_by_key(|(_, (entries, _))| *entries);
     most.map(|(number, (entries, participants))| (number, entries, participants))
 }
 

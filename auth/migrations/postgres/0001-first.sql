@@ -31,7 +31,8 @@ CREATE TABLE enrolments (
     enrolled_at BIGINT
 );
 
--- What the server is to do on the chain. State: 0 pending, 1 done, 2 refused.
+-- What the server is to do on the chain. State: 0 pending, 1 done, 2 refused. Pending since then, in seconds since 1970: from when it was
+-- given, or given anew.
 CREATE TABLE orders (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     action TEXT NOT NULL,
@@ -40,7 +41,7 @@ CREATE TABLE orders (
     argument TEXT NOT NULL,
     actor TEXT NOT NULL,
     why TEXT NOT NULL,
-    created_at BIGINT NOT NULL,
+    pending_since BIGINT NOT NULL,
     state BIGINT NOT NULL,
     outcome TEXT
 );

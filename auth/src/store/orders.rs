@@ -36,7 +36,7 @@ impl Store {
         let argument =
             serde_json::to_string(&order.action).expect("names and numbers have a JSON form; qed");
         let (id,): (i64,) = sqlx::query_as(
-            "INSERT INTO orders (action, code, device, argument, actor, why, created_at, state) \
+            "INSERT INTO orders (action, code, device, argument, actor, why, pending_since, state) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
         )
         .bind(order.action.name())
@@ -83,13 +83,14 @@ impl Store {
     }
 
     /// Makes a refused order pending again; false when it was not refused.
-    pub async fn try_again(&self, id: u64) -> Result<bool, StoreError> {
+    pub async fn try_again(&self, id: u64, now: u64) -> Result<bool, StoreError> {
         let changed = sqlx::query(
-            "UPDATE orders SET state = $1, outcome = NULL WHERE id = $2 AND state = $3",
+            "UPDATE orders SET state = $1, outcome = NULL, pending_since = $4 WHERE id = $2 AND state = $3",
         )
         .bind(PENDING)
         .bind(signed(id))
         .bind(REFUSED)
+        .bind(signed(now))
         .execute(self.database.pool())
         .await?;
         Ok(changed.rows_affected() > 0)
@@ -138,14 +139,14 @@ impl Store {
         Ok(pending)
     }
 
-    /// When the oldest order that is pending was given, in seconds since 1970; none if all are settled.
+    /// Since when the order that has been pending for longest is, in seconds since 1970; none if all are settled.
     pub async fn oldest_pending_order(&self) -> Result<Option<u64>, StoreError> {
-        let oldest: Option<(i64,)> =
-            sqlx::query_as("SELECT created_at FROM orders WHERE state = $1 ORDER BY id LIMIT 1")
+        let (oldest,): (Option<i64>,) =
+            sqlx::query_as("SELECT MIN(pending_since) FROM orders WHERE state = $1")
                 .bind(PENDING)
-                .fetch_optional(self.database.pool())
+                .fetch_one(self.database.pool())
                 .await?;
-        oldest.map(|(at,)| unsigned(at)).transpose()
+        oldest.map(unsigned).transpose()
     }
 
     /// Forgets the orders to let devices work again that are pending, within a transaction that logs it.
@@ -239,11 +240,12 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         lease.hold(&self.database, &mut transaction).await?;
         let changed = sqlx::query(
-            "UPDATE orders SET state = $1, outcome = NULL WHERE id = $2 AND outcome = $3",
+            "UPDATE orders SET state = $1, outcome = NULL, pending_since = $4 WHERE id = $2 AND outcome = $3",
         )
         .bind(PENDING)
         .bind(signed(id))
         .bind(written(&Outcome::Done { block }))
+        .bind(signed(now))
         .execute(&mut *transaction)
         .await?;
         if changed.rows_affected() == 0 {

@@ -4,7 +4,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use hashchain::DeviceId;
 use mhealth_api::{Code, ProofClaims, TokenAnswer, TokenRequest, DPOP};
@@ -66,25 +66,34 @@ async fn a_copy_that_is_made_under_load_is_put_in_place_and_every_phone_goes_on(
     let open = issue(&setting, &url, "P-open").await;
 
     let folder = tempfile::tempdir().unwrap();
-    let (copy, second) = (folder.path().join("copy"), folder.path().join("second"));
-    let is_copied = AtomicBool::new(false);
+    let second = folder.path().join("second");
+    let (is_copied, enrolments) = (AtomicBool::new(false), AtomicUsize::new(0));
     let load = async {
-        let mut enrolments = 0;
-        while !is_copied.load(Ordering::SeqCst) || enrolments < 4 {
-            enrolled(&setting, &url, &format!("Q-{enrolments}")).await;
+        while !is_copied.load(Ordering::SeqCst) {
+            let number = enrolments.load(Ordering::SeqCst);
+            enrolled(&setting, &url, &format!("Q-{number}")).await;
             for (phone, device) in &before {
                 token(&setting, &url, phone, *device).await.unwrap();
             }
-            enrolments += 1;
+            enrolments.store(number + 1, Ordering::SeqCst);
         }
     };
+    // One takes less time than an enrolment: they are made one after the other while some are written.
     let copying = async {
-        let (launch, copy) = (launch.clone(), copy.clone());
-        let copied = tokio::task::spawn_blocking(move || run(&launch, "backup", &copy)).await;
-        is_copied.store(true, Ordering::SeqCst);
-        copied.unwrap().unwrap()
+        let mut number = 0;
+        loop {
+            let copy = folder.path().join(format!("copy-{number}"));
+            let (launch, to) = (launch.clone(), copy.clone());
+            let copied = tokio::task::spawn_blocking(move || run(&launch, "backup", &to)).await;
+            let said = copied.unwrap().unwrap();
+            if enrolments.load(Ordering::SeqCst) >= 4 {
+                is_copied.store(true, Ordering::SeqCst);
+                return (copy, said);
+            }
+            number += 1;
+        }
     };
-    let ((), said) = tokio::join!(load, copying);
+    let ((), (copy, said)) = tokio::join!(load, copying);
     assert!(said.contains("copied "), "{said}");
     let mode = std::fs::metadata(&copy).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

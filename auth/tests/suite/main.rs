@@ -19,6 +19,7 @@ mod queueing;
 mod readiness;
 mod reloading;
 mod reserve;
+mod signing_keys;
 mod silence;
 mod support;
 mod tokens;

@@ -4,7 +4,11 @@
 
 use std::time::{Duration, Instant};
 
-use mhealth_api::{Code, DeviceStatus};
+use hashchain::DeviceId;
+use mhealth_api::{BlockRef, Code, DeviceStatus, Hash};
+use mhealth_auth::log::Note;
+use mhealth_auth::orders::{Action, Order, Settled};
+use mhealth_auth::store::{Lease, Store};
 use mhealth_chain_client::ChainClient;
 use mhealth_server::Database;
 use mhealth_testing::node_front::{Aged, NodeFront};
@@ -17,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 on_both_databases! {
     a_server_that_does_nothing_of_what_is_ordered_is_not_ready
+    an_order_that_is_given_anew_waits_from_then_on
     a_clock_that_does_not_fit_the_chains_is_told_both_ways
 }
 
@@ -72,6 +77,16 @@ async fn a_server_that_does_nothing_of_what_is_ordered_is_not_ready(mut setting:
     };
     run("DELETE FROM lease").await;
     until(&setting, &url, &["leadership"], &["queue"]).await;
+    // The process that had it knows.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let asked = setting.http.get(format!("{url}/metrics")).send().await;
+        let told = asked.unwrap().text().await.unwrap();
+        if told.lines().any(|line| line == "mhealth_auth_lease 0") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{told}");
+    }
     let path = format!("{url}/v1/admin/devices/{device}/suspend");
     let order = setting.http.post(path).bearer_auth(&setting.admin);
     let order = order.json(&json!({ "why": "reported stolen", "reason": "lost" }));
@@ -79,13 +94,68 @@ async fn a_server_that_does_nothing_of_what_is_ordered_is_not_ready(mut setting:
     assert_eq!(code_of(told).await, Code::ChainUnavailable);
     let said = until(&setting, &url, &["leadership", "queue"], &[]).await;
     assert!(said.contains("An order has waited for "), "{said}");
+    let chain = ChainClient::connect(&node.url()).await.unwrap();
+    let found = chain.device(device).await.unwrap().unwrap();
+    assert_eq!(found.status, DeviceStatus::Active);
 
     run("INSERT INTO lease (id, holder, fence, duration, expires_at) VALUES (1, '', 99, 0, 0)")
         .await;
     until(&setting, &url, &[], &["leadership", "queue"]).await;
-    let chain = ChainClient::connect(&node.url()).await.unwrap();
     let found = chain.device(device).await.unwrap().unwrap();
     assert_eq!(found.status, DeviceStatus::Suspended);
+}
+
+async fn an_order_that_is_given_anew_waits_from_then_on(setting: Setting) {
+    let url = setting.another_database();
+    let database = Database::open(&url.parse().unwrap()).await.unwrap();
+    let store = Store::open(database).await.unwrap();
+    let order = |device: u32| Order {
+        id: 0,
+        action: Action::Resume,
+        code: None,
+        device: Some(DeviceId(device)),
+        actor: "nurse".into(),
+        why: "found".into(),
+    };
+    let note = |at: u64| Note {
+        at,
+        actor: "nurse",
+        action: "resume ordered",
+        subject: "a device",
+        why: "found",
+    };
+    let given = store.order(&order(1), note(1_000), None).await.unwrap();
+    let first = given.unwrap();
+    let given = store.order(&order(2), note(2_000), None).await.unwrap();
+    given.unwrap();
+    assert_eq!(store.oldest_pending_order().await.unwrap(), Some(1_000));
+
+    let lease = Lease::take(store.database(), "a process", PATIENCE).await;
+    let lease = lease.unwrap().unwrap();
+    let block = BlockRef {
+        number: 7,
+        hash: Hash([7; 32]),
+    };
+    let done = Order {
+        id: first,
+        ..order(1)
+    };
+    let settled = Settled::done(block);
+    let settled = store.settle(lease, &done, &settled, note(3_000)).await;
+    assert!(settled.unwrap());
+    assert_eq!(store.oldest_pending_order().await.unwrap(), Some(2_000));
+    // Months later the node has lost the block.
+    let anew = store.order_anew(lease, first, block, 9_000_000).await;
+    anew.unwrap();
+    assert_eq!(store.oldest_pending_order().await.unwrap(), Some(2_000));
+    let other = Order {
+        id: first + 1,
+        ..order(2)
+    };
+    let settled = Settled::done(block);
+    let settled = store.settle(lease, &other, &settled, note(9_000_001)).await;
+    assert!(settled.unwrap());
+    assert_eq!(store.oldest_pending_order().await.unwrap(), Some(9_000_000));
 }
 
 async fn a_clock_that_does_not_fit_the_chains_is_told_both_ways(mut setting: Setting) {
