@@ -3,7 +3,7 @@
 //! A node with a client, and a second way to talk to it that shares no code with the client.
 
 // Every test program compiles this and uses its part of it.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, unused_imports)]
 
 use std::collections::BTreeMap;
 

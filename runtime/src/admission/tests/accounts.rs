@@ -16,8 +16,8 @@ use sp_runtime::{
 
 use super::{batch_of, block, enrol, pool, refused, run_of, HashchainCall, Sender};
 use crate::{
-    admission::Admitted, testing::development, ClientHashchain, RuntimeCall, RuntimeOrigin, Studies,
-    TxExtension, ACCOUNT_HAS_NO_ROLE, DEVICE_MAY_NOT_WRITE, DEVICE_MAY_ONLY_SUBMIT,
+    admission::Admitted, testing::development, ClientHashchain, RuntimeCall, RuntimeOrigin,
+    Studies, TxExtension, ACCOUNT_HAS_NO_ROLE, DEVICE_MAY_NOT_WRITE, DEVICE_MAY_ONLY_SUBMIT,
 };
 
 fn batch() -> RuntimeCall {
@@ -154,13 +154,7 @@ fn an_account_has_one_of_the_places_that_clients_are_told_of_and_each_is_somebod
             of_a_server,
             of_others,
         } = Admitted::places();
-        let told = [
-            of_a_relay,
-            of_a_device,
-            behind_runs,
-            of_a_server,
-            of_others,
-        ];
+        let told = [of_a_relay, of_a_device, behind_runs, of_a_server, of_others];
         let offices = [Alice, Bob, Charlie, Dave].map(Sender::from);
         let mut given = BTreeSet::new();
         for sender in offices.into_iter().chain([enrol(1)]) {
