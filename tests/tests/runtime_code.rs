@@ -62,7 +62,7 @@ fn a_node_says_which_function_it_lacks_for_a_runtime_and_does_not_start() {
     fs::write(&file, specification.to_string()).expect("written");
 
     let node = Launch::bare().own_runtime_cache();
-    let node = node.args([&*chain, "--alice", "--validator"]);
+    let node = node.arg(&chain);
     let Err(refusal) = node.start() else {
         panic!("it executes what it does not have");
     };

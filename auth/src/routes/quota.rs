@@ -75,16 +75,17 @@ mod tests {
     #[test]
     fn keys_that_somebody_makes_up_are_remembered_up_to_a_bound() {
         let quotas = TokenQuotas::with(50);
-        for number in 0..50 {
+        for number in 0..49 {
             // So that none can be forgotten for half a minute.
             for _ in 0..30 {
                 quotas.take(&Key([number; 32])).unwrap();
             }
         }
-        for number in 50..100 {
-            let taken = quotas.take(&Key([number; 32]));
-            assert_eq!(code_of(taken), Some(Code::Overloaded), "{number}");
-        }
+        // One place is left, which is free again when whoever took it did not come a second time.
+        let taken = (49..100).filter_map(|number| code_of(quotas.take(&Key([number; 32]))));
+        let refused: Vec<_> = taken.collect();
+        assert!(refused.len() >= 40, "{refused:?}");
+        assert!(refused.iter().all(|code| *code == Code::Overloaded));
         assert_eq!(quotas.rates.len(), 50);
     }
 
