@@ -6,14 +6,15 @@ mod motions;
 
 use std::fmt::Debug;
 
-use frame_support::traits::Hooks;
+use codec::Decode;
+use frame_support::traits::{Hooks, PalletInfoAccess};
 use pallet_admission::{Outcome as Bytes, Rules as _, RunsOutcome, TopLevelRuns};
 use pallet_client_hashchain::{
     Call as Hashchain, Conflicts, Devices, Erasures, Event, JournalLength, StatusChanges,
 };
 use pallet_consortium::{Collective, KeyChanges, UrgentVotes, Validators};
 use pallet_studies::{StudyPolicy, StudyStatus, Successors};
-use sp_runtime::{traits::Dispatchable, DispatchError};
+use sp_runtime::{traits::Dispatchable, DispatchError, ModuleError};
 
 pub(super) use self::motions::compare_executed;
 use super::{
@@ -63,9 +64,24 @@ pub(super) fn dispatch(act: &Act) -> Result<(), &'static str> {
 fn name_of(error: DispatchError) -> &'static str {
     match error {
         DispatchError::BadOrigin => "BadOrigin",
-        DispatchError::Module(error) => error.message.unwrap_or("no name"),
+        DispatchError::Module(error) => error
+            .message
+            .or_else(|| named::<Consortium, pallet_consortium::Error<Runtime>>(error))
+            .or_else(|| named::<Studies, pallet_studies::Error<Runtime>>(error))
+            .or_else(|| named::<ClientHashchain, pallet_client_hashchain::Error<Runtime>>(error))
+            .or_else(|| named::<Finality, pallet_finality::Error<Runtime>>(error))
+            .unwrap_or_else(|| panic!("{error:?} has no name")),
         error => panic!("{error:?} is nothing that a call answers"),
     }
+}
+
+/// The name of a pallet's error that was read from an event, which has none with it.
+fn named<P: PalletInfoAccess, E: Decode + Into<&'static str>>(
+    error: ModuleError,
+) -> Option<&'static str> {
+    let is_its = usize::from(error.index) == P::index();
+    let error = is_its.then(|| E::decode(&mut &error.error[..]).ok());
+    error.flatten().map(Into::into)
 }
 
 /// So many blocks pass.

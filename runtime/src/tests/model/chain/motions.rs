@@ -22,6 +22,9 @@ pub(in super::super) fn compare_executed(world: &World) -> Same {
     same("what a motion came to", executed, world.executed)
 }
 
+/// Number, threshold, ayes, nays and end of a motion, as the pallet stores them.
+type Votes = (u32, u32, Vec<AccountId>, Vec<AccountId>, BlockNumber);
+
 /// Compares what is open: calls, proposers and votes.
 pub(super) fn compare(world: &World) -> Same {
     let open = Proposals::<Runtime, Collective>::get().into_inner();
@@ -41,8 +44,7 @@ pub(super) fn compare(world: &World) -> Same {
         same(("call of motion", hash), call.as_ref(), Some(&motion.call))?;
         // Its fields are nobody's but the pallet's.
         let votes = Voting::<Runtime, Collective>::get(hash).encode();
-        let votes: Option<(u32, u32, Vec<AccountId>, Vec<AccountId>, BlockNumber)> =
-            Decode::decode(&mut &votes[..]).map_err(|error| error.to_string())?;
+        let votes = Option::<Votes>::decode(&mut &votes[..]).map_err(|error| error.to_string())?;
         let (number, threshold, ayes, nays, until) = votes.ok_or("a motion has no votes")?;
         same(
             ("votes on motion", hash),
