@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     admission::Admitted, limits::HOURS, AccountId, Accountability, Admission, BlockNumber,
-    ClientHashchain, Consortium, Finality, Members, Runtime, RuntimeCall, RuntimeEvent,
+    ClientHashchain, Consortium, Council, Finality, Members, Runtime, RuntimeCall, RuntimeEvent,
     RuntimeOrigin, Studies, System,
 };
 
@@ -70,6 +70,8 @@ fn name_of(error: DispatchError) -> &'static str {
             .or_else(|| named::<Studies, pallet_studies::Error<Runtime>>(error))
             .or_else(|| named::<ClientHashchain, pallet_client_hashchain::Error<Runtime>>(error))
             .or_else(|| named::<Finality, pallet_finality::Error<Runtime>>(error))
+            .or_else(|| named::<Accountability, pallet_accountability::Error<Runtime>>(error))
+            .or_else(|| named::<Council, pallet_collective::Error<Runtime, Collective>>(error))
             .unwrap_or_else(|| panic!("{error:?} has no name")),
         error => panic!("{error:?} is nothing that a call answers"),
     }
