@@ -3,7 +3,7 @@
 //! What accounts with a role can do on the chain itself: a relay, an authentication server, a member of the consortium.
 //!
 //! What they do by sending much is in [`floods`](super::floods), and what a member does on chains of its own in
-//! [`members`](super::members).
+//! [`members`].
 
 use std::path::Path;
 use std::time::{Duration, Instant};
