@@ -6,15 +6,13 @@ use std::fs;
 
 use hashchain::DeviceId;
 use mhealth_api::{Hash, Key};
-use mhealth_dataset::keys::Destruction;
 use mhealth_dataset::manifest::Manifest;
 use mhealth_dataset::{verify, DataError, Format, Job, Trusted, Verified};
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::support::nights::study;
-use crate::support::{World, BLOCK, BLOCK_TIME};
-use crate::verifying::sign_again;
+use crate::support::{destruction, World, BLOCK, BLOCK_TIME};
+use crate::verifying::{hide_in_the_next_row, sign_again};
 
 /// Makes a dataset of the report that is there, puts the auditor's in its place, and signs that it is of that.
 fn made_instead(world: &mut World, job: &Job, genuine: &str) -> Manifest {
@@ -179,13 +177,7 @@ fn a_participant_whose_key_is_destroyed_is_left_out_as_a_whole_and_the_devices_a
     assert_eq!(verified(&world).unwrap().key_destroyed, Some(Vec::new()));
     assert_eq!(verified_without(&world).unwrap().key_destroyed, None);
     fs::remove_dir_all(world.path("out")).unwrap();
-    let destruction = Destruction {
-        participant: "P-bob".into(),
-        devices: vec![DeviceId(1)],
-        no_device: false,
-        record: "request 7".into(),
-        at: "2026-11-30".into(),
-    };
+    let destruction = destruction("P-bob", &[1]);
     world.keys.destroy(&destruction).unwrap();
     world.export(&world.job("out")).unwrap();
     let verified = verified(&world).unwrap();
@@ -219,22 +211,7 @@ fn what_is_called_a_part_is_one_of_the_row_too() {
     let mut job = world.job("out");
     job.formats = vec![Format::Csv];
     let mut manifest = world.export(&job).unwrap();
-    let path = job.out.join("nights.csv");
-    let text = fs::read_to_string(&path).unwrap();
-    let mut lines: Vec<&str> = text.lines().collect();
-    lines.remove(3);
-    fs::write(&path, lines.join("\n") + "\n").unwrap();
-    let parts = world.made(0)[2..4].iter().map(|made| {
-        let part = json!({
-            "row": 4, "device": 0, "sequence": made.sequence, "link": made.link,
-            "digest": made.run.entries[0].digest, "verdict": "valid", "registered": true,
-        });
-        format!("{part}\n")
-    });
-    let parts: String = parts.collect();
-    fs::write(job.out.join("parts.ndjson"), parts).unwrap();
-    manifest.rows -= 1;
-    (manifest.parts, manifest.records_in_parts) = (2, 1);
+    hide_in_the_next_row(&world, &mut manifest);
     signed(&world, &manifest);
     let refused = verified_without(&world).unwrap_err();
     assert_eq!(refused.code(), "bad_row");

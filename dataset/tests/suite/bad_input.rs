@@ -8,7 +8,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{plain_envelope, Content, DeviceId, OpeningKey, StudyId};
 use mhealth_api::{Hash, Key, SignatureBytes};
 use mhealth_auditor::signature::{signature_path, Statement};
-use mhealth_dataset::keys::{Destruction, KeyFolder, Whose};
+use mhealth_dataset::keys::{KeyFolder, Whose};
 use mhealth_dataset::{export, Job, Progress};
 use mhealth_device::payload::MEDIA_TYPE;
 use sha2::{Digest, Sha256};
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::support::nights::{day, measured, study};
 use crate::support::pipes::{in_time, pipe};
 use crate::support::table::csv;
-use crate::support::World;
+use crate::support::{destruction, World};
 
 /// The code of the error with which an export fails, and nothing is left of it.
 fn refused(world: &mut World, job: &Job) -> &'static str {
@@ -138,13 +138,7 @@ fn what_a_phone_seals_that_seals_to_nobody_keeps_nobody_from_a_dataset() {
 fn a_plain_envelope_is_nobodys_who_has_a_key_or_had_one() {
     let mut world = study();
     world.phone(Some("P-gone"));
-    let gone = Destruction {
-        participant: "P-gone".into(),
-        devices: vec![DeviceId(5)],
-        no_device: false,
-        record: "request 7".into(),
-        at: "2026-11-28T12:00:00Z".into(),
-    };
+    let gone = destruction("P-gone", &[5]);
     world.keys.destroy(&gone).unwrap();
     let before = world.job("before");
     let before = world.export(&before).unwrap();

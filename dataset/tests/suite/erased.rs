@@ -5,24 +5,17 @@
 use std::fs;
 
 use hashchain::DeviceId;
-use mhealth_dataset::keys::Destruction;
 use mhealth_dataset::verify;
 
 use crate::program::{last_line, program};
 use crate::support::nights::study;
 use crate::support::table::csv;
-use crate::support::World;
+use crate::support::{destruction, World};
 
 /// A study of which the participant is erased whose phone, 3, seals to nobody.
 fn erased() -> World {
     let mut world = study();
-    let erasure = Destruction {
-        participant: "P-dan".into(),
-        devices: vec![DeviceId(3)],
-        no_device: false,
-        record: "request 8".into(),
-        at: "2026-11-30T12:00:00Z".into(),
-    };
+    let erasure = destruction("P-dan", &[3]);
     world.keys.erase_plain(&erasure).unwrap();
     world
 }
@@ -88,13 +81,7 @@ fn who_was_erased_gets_no_package_and_nobody_else_gets_their_phones() {
 #[test]
 fn erasing_as_plain_who_has_or_had_a_key_changes_no_record() {
     let mut world = study();
-    let destruction = Destruction {
-        participant: "P-bob".into(),
-        devices: vec![DeviceId(1)],
-        no_device: false,
-        record: "request 7".into(),
-        at: "2026-11-30T12:00:00Z".into(),
-    };
+    let destruction = destruction("P-bob", &[1]);
     world.keys.destroy(&destruction).unwrap();
     let records = ["destroyed.ndjson", "erasures.ndjson"];
     let records = records.map(|name| world.path("keys").join(name));

@@ -9,6 +9,7 @@ use mhealth_dataset::{export, verify, Format, Progress};
 use mhealth_device::payload::correcting;
 use serde_json::{json, Value};
 
+use crate::support::destruction;
 use crate::support::nights::{day, expected, study, ROWS};
 use crate::support::table::{counted, csv, lines, Cells};
 
@@ -354,13 +355,7 @@ fn an_export_remembers_whose_devices_are() {
     world.export(&world.job("out")).unwrap();
     assert_eq!(world.keys.owner(hashchain::DeviceId(1)), Some("P-bob"));
     // A destroyed key's rows are gone from the next export, which says so.
-    let destruction = mhealth_dataset::keys::Destruction {
-        participant: "P-bob".into(),
-        devices: Vec::new(),
-        no_device: false,
-        record: "request 7".into(),
-        at: "2026-11-30".into(),
-    };
+    let destruction = destruction("P-bob", &[]);
     world.keys.destroy(&destruction).unwrap();
     let manifest = world.export(&world.job("again")).unwrap();
     assert_eq!(manifest.left_out["key_destroyed"], 13);

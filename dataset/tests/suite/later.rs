@@ -5,11 +5,10 @@
 use std::collections::BTreeMap;
 
 use hashchain::OpeningKey;
-use mhealth_dataset::keys::Destruction;
 
 use crate::support::nights::study;
 use crate::support::table::{csv, lines};
-use crate::support::World;
+use crate::support::{destruction, World};
 
 /// The entry of each instance of each record.
 fn instances(world: &World, dataset: &str) -> BTreeMap<(String, String), (String, String)> {
@@ -84,13 +83,7 @@ fn a_resource_of_a_later_dataset_is_the_same_person() {
         named.collect::<BTreeMap<_, _>>()
     };
     world.export(&world.job("before")).unwrap();
-    let destruction = Destruction {
-        participant: "P-ada".into(),
-        devices: Vec::new(),
-        no_device: false,
-        record: "request 7".into(),
-        at: "2026-11-30".into(),
-    };
+    let destruction = destruction("P-ada", &[]);
     world.keys.destroy(&destruction).unwrap();
     world.export(&world.job("after")).unwrap();
     let mut before = subjects(&world, "before");

@@ -12,7 +12,7 @@ use mhealth_device::payload::MEDIA_TYPE;
 use serde_json::Value;
 
 use crate::support::nights::{day, measured, study};
-use crate::support::World;
+use crate::support::{destruction, World};
 use crate::verifying::sign_again;
 
 #[test]
@@ -92,13 +92,7 @@ fn a_person_without_key_or_without_entries_is_told_so() {
     let manifest = world.export(&job).unwrap();
     assert_eq!((manifest.rows, manifest.devices), (0, 1));
     fs::remove_dir_all(&job.out).unwrap();
-    let destruction = mhealth_dataset::keys::Destruction {
-        participant: "P-bob".into(),
-        devices: vec![DeviceId(1)],
-        no_device: false,
-        record: "request 7".into(),
-        at: "2026-11-30".into(),
-    };
+    let destruction = destruction("P-bob", &[1]);
     world.keys.destroy(&destruction).unwrap();
     job.participant = Some("P-bob".into());
     assert_eq!(world.export(&job).unwrap_err().code(), "key_destroyed");

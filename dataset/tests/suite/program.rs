@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use hashchain::DeviceId;
-use mhealth_dataset::keys::{Destruction, KeyFolder, Lock};
+use mhealth_dataset::keys::{KeyFolder, Lock};
 use mhealth_dataset::verify;
 
 use crate::support::nights::{study, ROWS};
 use crate::support::pipes::pipe;
-use crate::support::{World, BLOCK};
+use crate::support::{destruction, World, BLOCK};
 
 pub(crate) fn arguments(world: &World, out: &str) -> Vec<String> {
     let path = |name: &str| world.path(name).display().to_string();
@@ -153,13 +153,7 @@ fn a_phone_that_an_erasure_forgot_is_named_by_the_next_export() {
     let second = DeviceId(world.phone(Some("P-bob")) as u32);
     world.night(second.0 as usize, "P-bob", 30, 300, 320);
     world.write();
-    let mut destruction = Destruction {
-        participant: "P-bob".into(),
-        devices: vec![DeviceId(1)],
-        no_device: false,
-        record: "request 7".into(),
-        at: "2026-11-30T12:00:00Z".into(),
-    };
+    let mut destruction = destruction("P-bob", &[1]);
     world.keys.destroy(&destruction).unwrap();
     world.keys.orders("P-bob").unwrap();
     let made = program().args(arguments(&world, "out")).output().unwrap();

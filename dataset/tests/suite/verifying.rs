@@ -11,7 +11,7 @@ use mhealth_dataset::manifest::{Manifest, MANIFEST, SIGNATURE};
 use mhealth_dataset::{verify, DataError};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde_json::Value;
+use serde_json::{json, Value};
 use sha2::{Digest, Sha256};
 
 use crate::support::nights::study;
@@ -88,6 +88,28 @@ fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
         });
         assert_eq!(verified, Err(code));
     }
+}
+
+/// Takes the fourth line out of the nights of phone 0, and says in `parts.ndjson` that this entry and the next one are parts of the row
+/// after it.
+pub(crate) fn hide_in_the_next_row(world: &World, manifest: &mut Manifest) {
+    let folder = world.path("out");
+    let path = folder.join("nights.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.remove(3);
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let parts = world.made(0)[2..4].iter().map(|made| {
+        let part = json!({
+            "row": 4, "device": 0, "sequence": made.sequence, "link": made.link,
+            "digest": made.run.entries[0].digest, "verdict": "valid", "registered": true,
+        });
+        format!("{part}\n")
+    });
+    let parts: String = parts.collect();
+    fs::write(folder.join("parts.ndjson"), parts).unwrap();
+    manifest.rows -= 1;
+    (manifest.parts, manifest.records_in_parts) = (2, 1);
 }
 
 /// Signs the folder as it is now.

@@ -25,7 +25,7 @@ use hashchain::{
 };
 use mhealth_api::{Hash, Key};
 use mhealth_auditor::evidence::{DeviceEvidence, Evidence, Start};
-use mhealth_dataset::keys::{KeyFolder, Whose};
+use mhealth_dataset::keys::{Destruction, KeyFolder, Whose};
 use mhealth_dataset::manifest::Manifest;
 use mhealth_dataset::registry::Sources;
 use mhealth_dataset::{export, DataError, Format, Job, NamedFile, Trusted};
@@ -48,6 +48,17 @@ pub(crate) const BLOCK: u32 = 100;
 /// When it was made.
 pub(crate) const BLOCK_TIME: u64 = 1_480_000_000;
 pub(crate) const STUDY: StudyId = StudyId(0);
+
+/// What is known of a participant who wants to be erased, and has these devices.
+pub(crate) fn destruction(participant: &str, devices: &[u32]) -> Destruction {
+    Destruction {
+        participant: participant.into(),
+        devices: devices.iter().map(|device| DeviceId(*device)).collect(),
+        no_device: false,
+        record: "request 7".into(),
+        at: "2026-11-30T12:00:00Z".into(),
+    }
+}
 
 /// An entry that was made.
 pub(crate) struct Made {
