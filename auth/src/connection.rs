@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use mhealth_api::Hash;
-use mhealth_chain_client::{ChainClient, Error, H256};
+use mhealth_chain_client::{ChainClient, Error};
 use mhealth_server::{CancellationToken, ChainOptions};
 
 use crate::app::hash;
@@ -30,21 +30,16 @@ impl Connection {
     /// The node of the chain that is known, if it answers soon: a server that has its chain from the database serves what needs no
     /// node without one. A new server has to ask.
     pub(crate) async fn open(options: &ChainOptions, known: Option<Hash>) -> anyhow::Result<Self> {
-        let mut options = options.clone();
         let Some(genesis) = known else {
             let client = options.connect().await?;
             return Ok(Self {
-                options,
+                options: options.clone(),
                 genesis: hash(client.genesis_hash()),
                 client: client.into(),
                 failure: Mutex::default(),
             });
         };
-        let expected = *options.genesis.get_or_insert(H256(genesis.0));
-        anyhow::ensure!(
-            expected.0 == genesis.0,
-            "this database belongs to chain {genesis}, and the server was started for chain {expected:?}"
-        );
+        let options = options.of_chain(genesis)?;
         let soon = tokio::time::timeout(GRACE, options.connect());
         let client: OnceLock<ChainClient> = match soon.await {
             Ok(connected) => connected?.into(),

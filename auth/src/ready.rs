@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use mhealth_server::readiness::{chain_answers, chain_clock, disk, not_ready};
+use mhealth_server::readiness::{chain_answers, chain_clock, disk, not_ready, queue};
 use mhealth_server::{Lease, Readiness, ServerOptions};
 
 use crate::app::App;
@@ -68,10 +68,7 @@ pub(crate) fn parts(
             async move {
                 let ordered = app.store.oldest_pending_order().await?;
                 let age = ordered.map_or(0, |ordered| app.now().saturating_sub(ordered));
-                match queue_age > 0 && age > queue_age {
-                    true => Err(not_ready(format!("An order has waited for {age} seconds."))),
-                    false => Ok(()),
-                }
+                queue("An order", age, queue_age)
             }
         })
         .part("disk", move || {

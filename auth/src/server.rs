@@ -11,7 +11,7 @@ use hashchain::StudyId;
 use mhealth_api::{Hash, Key};
 use mhealth_chain_client::{Account, ChainClient, SubmitterOptions};
 use mhealth_server::dpop::Proofs;
-use mhealth_server::startup::reload;
+use mhealth_server::startup::reload_until;
 use mhealth_server::{
     with_reserve, BaseAddress, Bound, CancellationToken, ChainOptions, FailureOptions, Failures,
     Ground, Readiness, SecretText, Server, ServerOptions, SharedClock, SystemClock, LIST_DELIMITER,
@@ -254,11 +254,8 @@ fn terms(
 
 /// Takes up what the options say otherwise when they are read anew.
 async fn reload_settings(app: Arc<App>) {
-    let reloads = reload(|options: Options| app.take_up(&options.auth));
-    tokio::select! {
-        () = app.stop.cancelled() => {}
-        () = reloads => {}
-    }
+    let stop = app.stop.clone();
+    reload_until(stop, |options: Options| app.take_up(&options.auth)).await;
 }
 
 /// Does what is ordered on the chain, as soon as the node is there.

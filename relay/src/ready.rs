@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mhealth_server::readiness::{chain_answers, chain_clock, disk, not_ready};
+use mhealth_server::readiness::{chain_answers, chain_clock, disk, not_ready, queue};
 use mhealth_server::{Lease, Readiness, ServerOptions, SharedClock};
 
 use crate::http::App;
@@ -107,12 +107,7 @@ pub(crate) fn parts(
         })
         .part("queue", move || {
             let age = u64::try_from(waiting.oldest_queued()).unwrap_or(0);
-            async move {
-                match queue_age > 0 && age > queue_age {
-                    true => Err(not_ready(format!("A run has waited for {age} seconds."))),
-                    false => Ok(()),
-                }
-            }
+            async move { queue("A run", age, queue_age) }
         })
         .part("keys", move || {
             let unknown = issuers.unknown().join(", ");

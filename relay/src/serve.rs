@@ -12,12 +12,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mhealth_api::Hash;
-use mhealth_chain_client::H256;
 use mhealth_server::backup::{self, CopyCommand};
 use mhealth_server::credentials::Change;
 use mhealth_server::doctor::{Condition, Doctor, DoctorOptions, Office};
 use mhealth_server::dpop::{Proofs, Replays};
-use mhealth_server::startup::{reload, say};
+use mhealth_server::startup::{reload_until, say};
 use mhealth_server::{
     install_crypto, stop_on_signals, BaseAddress, Bound, CancellationToken, ChainOptions, Database,
     DatabaseUrl, Failures, Ground, Limits, Readiness, Server, SharedClock, SystemClock,
@@ -314,15 +313,12 @@ impl Parts {
 
 /// Trusts other issuers when the options are read anew.
 async fn reload_issuers(issuers: Issuers, stop: CancellationToken) {
-    let reloads = reload(|options: Options| {
+    reload_until(stop, |options: Options| {
         let trusted = options.relay.issuers;
         tracing::info!(issuers = trusted.len(), "the options were read anew");
         issuers.replace(trusted);
-    });
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = reloads => {}
-    }
+    })
+    .await;
 }
 
 /// The authentication servers that are trusted, whose keys are read over HTTP.
@@ -351,12 +347,7 @@ async fn node(
     let owner = store.account().await?;
     let is_own = owner.is_none_or(|owner| owner == account.public_key());
     if let Some(genesis) = chain.filter(|_| is_own) {
-        let mut chain = options.chain.clone();
-        let expected = *chain.genesis.get_or_insert(H256(genesis.0));
-        anyhow::ensure!(
-            expected.0 == genesis.0,
-            "this database belongs to chain {genesis}, and the server was started for chain {expected:?}"
-        );
+        let chain = options.chain.of_chain(genesis)?;
         let ledger = Arc::new(NodeLedger::unconnected(genesis, account));
         let connecting = connect(ledger.clone(), chain, stop.clone());
         return Ok(Some((ledger, Box::pin(connecting))));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{bail, Context};
+use mhealth_api::Hash;
 use mhealth_chain_client::{
     check_node_address, Account, ChainClient, ConnectOptions, Patience, H256,
 };
@@ -54,6 +55,17 @@ impl ChainOptions {
     pub fn check(&self) -> anyhow::Result<()> {
         let checked = check_node_address(&self.node);
         checked.map_err(|error| anyhow::anyhow!("{error} ({})", error.code()))
+    }
+
+    /// The same, of the chain that a database belongs to. Fails if the server was started for another one.
+    pub fn of_chain(&self, genesis: Hash) -> anyhow::Result<Self> {
+        let mut options = self.clone();
+        let expected = *options.genesis.get_or_insert(H256(genesis.0));
+        anyhow::ensure!(
+            expected.0 == genesis.0,
+            "this database belongs to chain {genesis}, and the server was started for chain {expected:?}"
+        );
+        Ok(options)
     }
 
     /// Connects to the node, which may still be starting.

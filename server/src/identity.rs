@@ -2,7 +2,12 @@
 
 //! Whose a database is. Runs, orders and nonces of one chain and account mean nothing on another.
 
+use mhealth_api::Hash;
+
 use crate::{backup, Database, StoreError, WriteTransaction};
+
+/// What the identity of a database calls its chain.
+pub const CHAIN: &str = "chain";
 
 /// Claims the database for these, such as a chain and an account; [`StoreError::Foreign`] when it is
 /// another's.
@@ -61,4 +66,11 @@ pub async fn claimed(
         .fetch_optional(database.pool())
         .await?;
     Ok(found.map(|(value,)| value))
+}
+
+/// The chain that the database is bound to; none if it is new.
+pub async fn chain(database: &Database) -> Result<Option<Hash>, StoreError> {
+    let chain = claimed(database, CHAIN).await?;
+    let chain = chain.map(|chain| chain.parse::<Hash>()).transpose();
+    chain.map_err(|_| StoreError::Corrupt("a chain"))
 }

@@ -132,6 +132,14 @@ pub fn chain_clock(
     Ok(())
 }
 
+/// Whether what has waited for longest, such as "A run", has done so for no more than so many seconds. 0: however long.
+pub fn queue(what: &str, age: u64, most: u64) -> Result<(), ApiError> {
+    match most > 0 && age > most {
+        true => Err(not_ready(format!("{what} has waited for {age} seconds."))),
+        false => Ok(()),
+    }
+}
+
 /// Whether a folder has so many bytes left.
 pub fn disk(folder: &Path, least: u64) -> Result<(), ApiError> {
     let free = free_bytes(folder)

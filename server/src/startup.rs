@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use prometheus::Registry;
 use tokio::signal::unix::{signal, SignalKind};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     install_crypto, read_options, read_options_from, Bound, Database, Limits, PartDied, Server,
@@ -55,7 +56,7 @@ pub fn say(line: std::fmt::Arguments<'_>) -> std::io::Result<()> {
 
 /// On every SIGHUP reads the options once more, and hands them over. What is wrong with them is told, and changes nothing. Ends
 /// with the process.
-pub async fn reload<O: Parser>(apply: impl Fn(O)) {
+async fn reload<O: Parser>(apply: impl Fn(O)) {
     let Ok(mut hangups) = signal(SignalKind::hangup()) else {
         return;
     };
@@ -67,6 +68,14 @@ pub async fn reload<O: Parser>(apply: impl Fn(O)) {
                 tracing::error!(error, "the options cannot be read anew; those before stay");
             }
         }
+    }
+}
+
+/// The same, until the server is told to stop.
+pub async fn reload_until<O: Parser>(stop: CancellationToken, apply: impl Fn(O)) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = reload(apply) => {}
     }
 }
 

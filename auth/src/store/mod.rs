@@ -33,9 +33,6 @@ pub use mhealth_server::{Lease, StoreError};
 pub use orders::By;
 pub use sessions::{OpenSession, Session, WhichSessions, SESSION};
 
-/// What the identity of a database calls its chain.
-const CHAIN: &str = "chain";
-
 const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
     name: "first",
@@ -102,14 +99,15 @@ impl Store {
 
     /// The chain that the database is bound to; none if it is new.
     pub async fn chain(&self) -> Result<Option<Hash>, StoreError> {
-        let chain = identity::claimed(&self.database, CHAIN).await?;
-        let chain = chain.map(|chain| chain.parse::<Hash>()).transpose();
-        chain.map_err(|_| StoreError::Corrupt("a chain"))
+        identity::chain(&self.database).await
     }
 
     /// Binds the database to a study of a chain, once and for all.
     pub async fn bind_to(&self, chain: &Hash, study: StudyId) -> Result<(), StoreError> {
-        let owners = [(CHAIN, chain.to_string()), ("study", study.to_string())];
+        let owners = [
+            (identity::CHAIN, chain.to_string()),
+            ("study", study.to_string()),
+        ];
         identity::claim(&self.database, &owners).await
     }
 }

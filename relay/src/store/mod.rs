@@ -48,7 +48,6 @@ const MIGRATIONS: &[Migration] = &[Migration {
     postgres: include_str!("../../migrations/postgres/0001-first.sql"),
 }];
 
-const CHAIN: &str = "chain";
 /// Connections of what the relay does by itself: one for whoever stores, for whoever leads, and for whoever counts.
 const OWN_CONNECTIONS: u32 = 3;
 
@@ -94,16 +93,17 @@ impl Store {
         let account = Hash(*account).to_string();
         identity::claim(
             &self.database,
-            &[(CHAIN, genesis.to_string()), (owner::ACCOUNT, account)],
+            &[
+                (identity::CHAIN, genesis.to_string()),
+                (owner::ACCOUNT, account),
+            ],
         )
         .await
     }
 
     /// The chain that the database is bound to; none if it is new.
     pub async fn chain(&self) -> Result<Option<Hash>, StoreError> {
-        let chain = identity::claimed(&self.database, CHAIN).await?;
-        let chain = chain.map(|chain| chain.parse::<Hash>()).transpose();
-        chain.map_err(|_| StoreError::Corrupt("a chain"))
+        identity::chain(&self.database).await
     }
 
     /// Where a run stands; none if it was never stored here.
