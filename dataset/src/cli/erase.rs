@@ -238,7 +238,8 @@ async fn on_chain(arguments: &Erase, folder: &KeyFolder) -> Result<Option<Device
     }
 }
 
-fn list(devices: &[DeviceId]) -> String {
+/// Their numbers.
+pub(super) fn list(devices: &[DeviceId]) -> String {
     let devices: Vec<String> = devices.iter().map(DeviceId::to_string).collect();
     devices.join(", ")
 }

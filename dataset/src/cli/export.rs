@@ -15,6 +15,7 @@ use mhealth_dataset::manifest::Manifest;
 use mhealth_dataset::registry::Sources;
 use mhealth_dataset::{export, verify, DataError, Format, Job, NamedFile, Progress, Trusted};
 
+use super::erase::list;
 use super::{leave_nothing_when_told_to_end, now};
 
 /// Evidence, and what its reader trusts.
@@ -297,10 +298,10 @@ fn tell_complete(manifest: &Manifest, key_destroyed: &[DeviceId]) {
 /// The numbers of these devices, or of the first of them.
 fn some_of(devices: &[DeviceId]) -> String {
     const MOST: usize = 20;
-    let numbers = devices.iter().take(MOST).map(DeviceId::to_string);
-    let more = (devices.len() > MOST).then(|| "…".to_owned());
-    let named: Vec<String> = numbers.chain(more).collect();
-    named.join(", ")
+    match devices.get(..MOST) {
+        Some(first) if devices.len() > MOST => format!("{}, …", list(first)),
+        _ => list(devices),
+    }
 }
 
 /// How far it is, on standard error, where somebody looks at it.

@@ -110,12 +110,7 @@ impl KeyFolder {
             return self.name_more(record, erasure);
         }
         check_pseudonym(participant)?;
-        if let Some(other) = self.names().alike(participant) {
-            return Err(DataError::LooksAlike {
-                name: participant.clone(),
-                other: other.to_owned(),
-            });
-        }
+        self.names().check(participant)?;
         let devices = BTreeSet::from_iter(erasure.devices.iter().copied());
         if devices.is_empty() {
             return Err(DataError::UnknownDevices(participant.clone()));

@@ -46,6 +46,17 @@ impl Names {
         self.0.get(&likeness(name)).map(String::as_str)
     }
 
+    /// Fails if another one looks like this.
+    pub(crate) fn check(&self, name: &str) -> Result<(), DataError> {
+        match self.alike(name).filter(|other| *other != name) {
+            Some(other) => Err(DataError::LooksAlike {
+                name: name.to_owned(),
+                other: other.to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Whether one of them is this, or looks like it.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.alike(name).is_some()

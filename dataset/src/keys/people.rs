@@ -15,12 +15,9 @@ impl KeyFolder {
         if self.participants.contains_key(named) || self.destroyed.contains_key(named) {
             return Ok(named.to_owned());
         }
-        let nobody = || match self.names().alike(named) {
-            Some(other) => DataError::LooksAlike {
-                name: named.to_owned(),
-                other: other.to_owned(),
-            },
-            None => DataError::NoSuchParticipant(named.to_owned()),
+        let nobody = || {
+            let alike = self.names().check(named).err();
+            alike.unwrap_or_else(|| DataError::NoSuchParticipant(named.to_owned()))
         };
         // No pseudonym is as long as this.
         let digits: Hash = named.parse().map_err(|_| nobody())?;

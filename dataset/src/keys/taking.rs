@@ -64,13 +64,7 @@ impl KeyFolder {
             if known.is_some_and(|known| known.sealing_key() != key.sealing_key()) {
                 return Err(DataError::AnotherKey(participant.clone()));
             }
-            let alike = names.alike(participant);
-            if let Some(other) = alike.filter(|other| other != participant) {
-                return Err(DataError::LooksAlike {
-                    name: participant.clone(),
-                    other: other.to_owned(),
-                });
-            }
+            names.check(participant)?;
             names.add(participant);
             let public = Key(key.sealing_key().0);
             // Under no other name either.
