@@ -160,6 +160,17 @@ pub(crate) fn with_keystore() -> sp_io::TestExternalities {
     ext
 }
 
+/// Brings a batch, of which bytes cost nothing, and returns what it is charged.
+pub(crate) fn charged(who: AccountId32, runs: Runs) -> u64 {
+    ByteWeight::set(Weight::zero());
+    PageByteWeight::set(Weight::zero());
+    ClientHashchain::submit_batch(RuntimeOrigin::signed(who), runs)
+        .expect("a batch succeeds")
+        .actual_weight
+        .expect("the weight is measured")
+        .ref_time()
+}
+
 /// Runs a test on a fresh chain and checks the pallet's invariants after it.
 pub(crate) fn run(test: impl FnOnce()) {
     new_test_ext().execute_with(|| {

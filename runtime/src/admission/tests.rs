@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use codec::Encode;
-use frame_support::{assert_ok, pallet_prelude::TransactionSource, traits::Hooks};
+use frame_support::{
+    assert_ok, pallet_prelude::TransactionSource, storage::with_transaction, traits::Hooks,
+};
 use pallet_client_hashchain::{Call as HashchainCall, DeviceId, HostSha256, Run};
 use sp_core::{ed25519, Pair, H256};
 use sp_keyring::Sr25519Keyring::{self, Charlie};
 use sp_runtime::{
     traits::Dispatchable,
     transaction_validity::{InvalidTransaction, TransactionValidityError, ValidTransaction},
-    ApplyExtrinsicResult,
+    ApplyExtrinsicResult, DispatchError, TransactionOutcome,
 };
 
 use crate::{
@@ -74,6 +76,12 @@ fn pool(transaction: UncheckedExtrinsic) -> Result<ValidTransaction, Transaction
         transaction,
         System::block_hash(0),
     )
+}
+
+/// What comes of something of which nothing stays.
+fn undone<T>(done: impl FnOnce() -> T) -> T {
+    let outcome = with_transaction(|| TransactionOutcome::Rollback(Ok::<_, DispatchError>(done())));
+    outcome.expect("it is rolled back")
 }
 
 /// What a block says of it.

@@ -3,22 +3,16 @@
 //! What devices of several studies cost a batch.
 
 use crate::{mock::*, own::lookups, BatchSize, RefusalReason, Run, Runs};
-use frame_support::weights::Weight;
 use sp_runtime::AccountId32;
 
 /// Brings a batch. How many times the device of the account was looked for, and what was charged: a unit each for a run, a page of
 /// further entries, a study beyond the first, a signature, a fork and a step back.
 fn looked_for_and_charged(who: AccountId32, runs: Vec<Run>) -> (u64, u64) {
-    ByteWeight::set(Weight::zero());
-    PageByteWeight::set(Weight::zero());
     let runs: Runs = runs.try_into().expect("batches of the tests are short");
-    let declared = BatchSize::from(&runs).declared::<Test>().ref_time();
+    let size = BatchSize::from(&runs);
     let before = lookups();
-    let charged = ClientHashchain::submit_batch(RuntimeOrigin::signed(who), runs)
-        .expect("a batch succeeds")
-        .actual_weight
-        .expect("the weight is measured")
-        .ref_time();
+    let charged = charged(who, runs);
+    let declared = size.declared::<Test>().ref_time();
     assert!(charged <= declared, "{charged} of {declared}");
     (lookups() - before, charged)
 }

@@ -5,19 +5,15 @@
 use frame_support::{
     assert_ok,
     dispatch::{DispatchClass, GetDispatchInfo},
-    storage::with_transaction,
     weights::Weight,
 };
 use frame_system::BlockSize;
 use pallet_admission::{BlockUse, Lane, LaneUse, Rules};
 use pallet_client_hashchain::{Run, RunEntry, SuspensionReason, MAX_RUN_LENGTH};
 use sp_keyring::Sr25519Keyring::{Alice, Charlie, Dave};
-use sp_runtime::{
-    transaction_validity::{InvalidTransaction, TransactionValidityError},
-    DispatchError, TransactionOutcome,
-};
+use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
 
-use super::{batch, batch_of, block, enrol, length, run_of, HashchainCall, Sender};
+use super::{batch, batch_of, block, enrol, length, run_of, undone, HashchainCall, Sender};
 use crate::{
     admission::Admitted,
     limits::{RuntimeBlockWeights, BLOCK_BYTES, MAX_TRANSACTION},
@@ -64,12 +60,10 @@ fn when(
     used: [LaneUse; Lane::COUNT],
     transaction: UncheckedExtrinsic,
 ) -> Result<(), TransactionValidityError> {
-    let outcome = with_transaction(|| {
+    undone(|| {
         BlockUse::<Runtime>::put(used);
-        let outcome = block(transaction).map(drop);
-        TransactionOutcome::Rollback(Ok::<_, DispatchError>(outcome))
-    });
-    outcome.expect("nothing ends it")
+        block(transaction).map(drop)
+    })
 }
 
 #[test]

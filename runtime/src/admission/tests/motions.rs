@@ -5,9 +5,9 @@
 use frame_support::assert_ok;
 use pallet_consortium::{Call as Consortium, Collective};
 use sp_keyring::Sr25519Keyring::{Alice, AliceStash, BobStash, CharlieStash, Dave, Ferdie};
-use sp_runtime::{traits::Dispatchable, DispatchError, TransactionOutcome};
+use sp_runtime::{traits::Dispatchable, DispatchError};
 
-use super::{block, pool, refused, table::calls, Sender};
+use super::{block, pool, refused, table::calls, undone, Sender};
 use crate::{
     admission::motions::threshold, testing::local, Consortium as Pallet, Members, RuntimeCall,
     RuntimeOrigin, MOTION_NEEDS_ANOTHER_THRESHOLD,
@@ -53,11 +53,7 @@ fn a_motion_cannot_be_spoilt_by_who_proposes_it_first_with_a_wrong_threshold() {
 /// Whether as many ayes are enough for the call, whatever else comes of it.
 fn is_enough(call: &RuntimeCall, ayes: u32, members: u32) -> bool {
     let origin: RuntimeOrigin = pallet_collective::RawOrigin::Members(ayes, members).into();
-    let result = frame_support::storage::with_transaction(|| {
-        let result = call.clone().dispatch(origin);
-        TransactionOutcome::Rollback(Ok::<_, DispatchError>(result))
-    });
-    let result = result.expect("it is rolled back");
+    let result = undone(|| call.clone().dispatch(origin));
     result.map_err(|refused| refused.error) != Err(DispatchError::BadOrigin)
 }
 

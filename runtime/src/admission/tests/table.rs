@@ -10,10 +10,9 @@ use sp_keyring::Sr25519Keyring::{AliceStash, Bob, Charlie, Dave, Ferdie, One, Tw
 use sp_runtime::{
     traits::TrailingZeroInput,
     transaction_validity::{InvalidTransaction, TransactionValidityError},
-    DispatchError, TransactionOutcome,
 };
 
-use super::{block, enrol, pool, refused, Sender};
+use super::{block, enrol, pool, refused, undone, Sender};
 use crate::{
     admission::{
         roles::Roles,
@@ -184,11 +183,8 @@ fn pool_and_block_refuse_every_call_to_every_role_that_has_no_row_for_it() {
                     assert_eq!(code(answer), expected, "{call:?}");
                 }
                 // A block that took a call would change who may do what.
-                let taken = frame_support::storage::with_transaction(|| {
-                    let outcome = code(block(transaction));
-                    TransactionOutcome::Rollback(Ok::<_, DispatchError>(outcome))
-                });
-                assert_eq!(taken, Ok(expected), "{call:?}");
+                let taken = undone(|| code(block(transaction)));
+                assert_eq!(taken, expected, "{call:?}");
                 tried += 1;
             }
         }

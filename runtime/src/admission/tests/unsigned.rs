@@ -2,15 +2,14 @@
 
 //! Calls that nobody signs.
 
-use frame_support::{assert_ok, storage::with_transaction};
+use frame_support::assert_ok;
 use sp_keyring::Sr25519Keyring::Alice;
 use sp_runtime::{
     traits::{BlakeTwo256, Hash},
     transaction_validity::{InvalidTransaction, TransactionValidityError},
-    DispatchError, TransactionOutcome,
 };
 
-use super::{block, pool, table::calls, Sender};
+use super::{block, pool, table::calls, undone, Sender};
 use crate::{
     admission::unsigned::comes_unsigned,
     testing::{development, extension},
@@ -26,11 +25,7 @@ const OF_THE_AUTHOR: TransactionValidityError =
 
 /// The refusal by a block, which is left as it was; none if the block takes the transaction, whatever becomes of the call.
 fn refusal(transaction: UncheckedExtrinsic) -> Option<TransactionValidityError> {
-    let outcome = with_transaction(|| {
-        let outcome = block(transaction).err();
-        TransactionOutcome::Rollback(Ok::<_, DispatchError>(outcome))
-    });
-    outcome.expect("it says what it found")
+    undone(|| block(transaction).err())
 }
 
 fn is_time(call: &RuntimeCall) -> bool {
