@@ -20,7 +20,7 @@ use mhealth_chain_client::{Account, Call, Submitter, H256};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{json, Value};
 
 use crate::enrolment;
 use crate::http::{self, Answer};
@@ -38,6 +38,18 @@ pub struct Door {
     pub url: String,
     /// A credential of its staff, who hand out codes.
     pub admin: String,
+}
+
+impl Door {
+    /// A code that its staff hand out for this request.
+    pub async fn code(&self, request: &Value) -> Result<String> {
+        let url = format!("{}/v1/admin/codes", self.url);
+        let answer = http::post_patiently(&url, Some(&self.admin), request).await?;
+        if answer.status >= 300 {
+            bail!("no code: {} {}", answer.status, answer.body);
+        }
+        Ok(answer.body["code"].as_str().context("no code")?.to_owned())
+    }
 }
 
 /// A phone that talks to servers.
@@ -194,17 +206,8 @@ impl Newcomer {
     /// A phone with a code of the site's staff.
     pub async fn with_code(door: &Door, mut random: StdRng) -> Result<Self> {
         let name = format!("P-{:08x}", random.random::<u32>());
-        let url = format!("{}/v1/admin/codes", door.url);
-        let answer = http::post_patiently(
-            &url,
-            Some(&door.admin),
-            &json!({ "participant": name, "another": "additional" }),
-        )
-        .await?;
-        if answer.status >= 300 {
-            bail!("no code: {} {}", answer.status, answer.body);
-        }
-        let code = answer.body["code"].as_str().context("no code")?.to_owned();
+        let request = json!({ "participant": name, "another": "additional" });
+        let code = door.code(&request).await?;
         let url = format!("{}/v1/code", door.url);
         let terms: CodeTerms = http::post_patiently(&url, None, &json!({ "code": code }))
             .await?

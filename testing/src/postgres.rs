@@ -109,41 +109,36 @@ impl Postgres {
 
     /// Runs a statement through `psql`; returns what it prints, unaligned and without headings.
     pub fn query(&self, database: &str, statement: &str) -> Result<String> {
-        let output = self
-            .command("psql")
-            .env("PGPASSWORD", &self.password)
-            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
-            .args(["--host=127.0.0.1", "--username", USER])
-            .arg(format!("--port={}", self.port()))
-            .arg(format!("--dbname={database}"))
-            .arg(format!("--command={statement}"))
-            .stdin(Stdio::null())
-            .output()
-            .context("psql could not be run")?;
-        if !output.status.success() {
-            bail!("psql: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        let form = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"];
+        let statement = format!("--command={statement}");
+        let options = [&form[..], &[&statement]].concat();
+        let said = self.client("psql", database, &options)?;
+        Ok(String::from_utf8_lossy(&said).trim().to_owned())
     }
 
     /// A dump of a whole database, in plain SQL, as `pg_dump` writes it.
     pub fn dump(&self, database: &str) -> Result<String> {
+        let dump = self.client("pg_dump", database, &["--no-password"])?;
+        Ok(String::from_utf8(dump)?)
+    }
+
+    /// Runs one of PostgreSQL's clients on a database; returns what it prints.
+    fn client(&self, program: &str, database: &str, options: &[&str]) -> Result<Vec<u8>> {
         let output = self
-            .command("pg_dump")
+            .command(program)
             .env("PGPASSWORD", &self.password)
-            .args(["--host=127.0.0.1", "--username", USER, "--no-password"])
+            .args(["--host=127.0.0.1", "--username", USER])
             .arg(format!("--port={}", self.port()))
             .arg(format!("--dbname={database}"))
+            .args(options)
             .stdin(Stdio::null())
             .output()
-            .context("pg_dump could not be run")?;
+            .with_context(|| format!("{program} could not be run"))?;
         if !output.status.success() {
-            bail!(
-                "pg_dump: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("{program}: {}", said.trim());
         }
-        Ok(String::from_utf8(output.stdout)?)
+        Ok(output.stdout)
     }
 
     /// From its next start on, appends everything that it logs to this file.
@@ -152,9 +147,19 @@ impl Postgres {
     }
 
     /// Folder of the files of a database, which this process can read if it is root or the one that the server runs as.
-    pub fn files(&self, database: &str) -> Result<PathBuf> {
+    fn files(&self, database: &str) -> Result<PathBuf> {
         let number = format!("SELECT oid FROM pg_database WHERE datname = '{database}'");
         Ok(self.data.join("base").join(self.query(database, &number)?))
+    }
+
+    /// Everything in the files of a database, into which all is written before.
+    pub fn bytes(&self, database: &str) -> Result<Vec<u8>> {
+        self.query(database, "CHECKPOINT")?;
+        let mut bytes = Vec::new();
+        for file in fs::read_dir(self.files(database)?)? {
+            bytes.extend(fs::read(file?.path()).unwrap_or_default());
+        }
+        Ok(bytes)
     }
 
     /// Port on 127.0.0.1. The same after a restart.

@@ -232,9 +232,7 @@ impl World {
                 .flat_map(|name| read(self.files.path().join(name)))
                 .collect();
         };
-        postgres.query("test_0", "CHECKPOINT").unwrap();
-        let folder = std::fs::read_dir(postgres.files("test_0").unwrap()).unwrap();
-        folder.flat_map(|file| read(file.unwrap().path())).collect()
+        postgres.bytes("test_0").unwrap()
     }
 
     pub(crate) async fn length(&self, phone: &Phone) -> u64 {

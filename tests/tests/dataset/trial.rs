@@ -14,7 +14,6 @@ use mhealth_device_host::payload::MEDIA_TYPE;
 use mhealth_testing::audit::{self, Report};
 use mhealth_testing::export;
 use mhealth_testing::handset::{envelope, Handset};
-use mhealth_testing::http;
 use mhealth_testing::output::value;
 use mhealth_testing::played_relay::PlayedRelay;
 use mhealth_testing::process::Program;
@@ -151,9 +150,7 @@ impl Trial {
     async fn enrol(&self, chain: &ChainClient, key: &str) -> Result<()> {
         let door = self.site.doors().remove(0);
         let request = json!({ "participant": ENROLLED, "participant_key": key });
-        let address = format!("{}/v1/admin/codes", door.url);
-        let answer = http::post_patiently(&address, Some(&door.admin), &request).await?;
-        let code = answer.body["code"].as_str().context("no code")?.to_owned();
+        let code = door.code(&request).await?;
         // It is bound to the key: a phone that is told another refuses it.
         let bound: EnrolmentCode = code.parse().ok().context("no code")?;
         let key: Key = key.parse().ok().context("no key")?;

@@ -10,7 +10,7 @@ use hashchain::{participant_digest, DeviceId, Native, StudyId};
 use mhealth_api::{ExportedRun, Key, CLOSING_PREFIX};
 use mhealth_chain_client::{ChainClient, DeviceView};
 use mhealth_testing::audit;
-use mhealth_testing::http;
+use mhealth_testing::handset::Door;
 use mhealth_testing::node::{self, Node};
 use mhealth_testing::output::value;
 use mhealth_testing::port::Port;
@@ -138,11 +138,12 @@ impl Site {
 
     /// A phone that seals to nobody, and a night of this text that it sent to both relays.
     pub(crate) async fn plain_phone(&self, night: &str) -> DeviceId {
-        let address = format!("{}/v1/admin/codes", self.auth.url());
-        let request = json!({ "participant": "P-plain" });
-        let admin = last_word(&self.admin);
-        let answer = http::post_patiently(&address, Some(&admin), &request).await;
-        let answer = answer.expect("the server answers");
+        let office = Door {
+            url: self.auth.url(),
+            admin: last_word(&self.admin),
+        };
+        let code = office.code(&json!({ "participant": "P-plain" })).await;
+        let code = code.expect("a code is issued");
         let state = self.folder.path().join("plain.db");
         let phone = |subcommand: &str| {
             let mut command = Program::Device.command().expect("it is built");
@@ -154,10 +155,7 @@ impl Site {
             .arg(format!("--auth={}", self.auth.url()))
             .arg(format!("--relay={}", self.dave.1.url()))
             .arg(format!("--relay={}", self.eve.1.url()))
-            .env(
-                "MHEALTH_CODE",
-                answer.body["code"].as_str().expect("a code"),
-            );
+            .env("MHEALTH_CODE", code);
         let enrolled = last_line(&succeeds(&enrol.output().expect("it starts")));
         let file = self.folder.path().join("plain.txt");
         std::fs::write(&file, night).expect("written");
@@ -212,12 +210,7 @@ impl Site {
             let read = |name| std::fs::read(self.folder.path().join(name)).unwrap_or_default();
             return files.into_iter().flat_map(read).collect();
         }
-        self.postgres.query("test_0", "CHECKPOINT").expect("done");
-        let folder = self.postgres.files("test_0").expect("its folder");
-        let mut bytes = Vec::new();
-        for file in std::fs::read_dir(folder).expect("it is there") {
-            bytes.extend(std::fs::read(file.expect("a file").path()).unwrap_or_default());
-        }
+        let mut bytes = self.postgres.bytes("test_0").expect("its files");
         // As a dump of all tables writes the bytes.
         let dump = self.postgres.dump("test_0").expect("dumped");
         for piece in dump.split("\\\\x").skip(1) {

@@ -44,7 +44,7 @@ async fn who_has_seen_nothing_but_a_readme_has_a_first_entry_registered_within_t
         let builds = build.text.ends_with(&format!("\nsdk/build {package}\n"));
         assert!(builds, "{package}: {build:?}");
 
-        let code = code(&office.url, &office.admin, package).await;
+        let code = code(office, package).await;
         let own = [
             (PROJECT, root.to_str().expect("a path in UTF-8")),
             (ADDRESS, office.url.as_str()),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use mhealth_chain_client::ChainClient;
 use mhealth_testing::audit;
-use mhealth_testing::http;
+use mhealth_testing::handset::Door;
 use mhealth_testing::node::{self, Node};
 use mhealth_testing::port::Port;
 use mhealth_testing::servers::{self, AuthOptions, Launch, RelayOptions, Server};
@@ -100,7 +100,11 @@ impl Study {
 
     /// A code that the staff hand out to a participant.
     pub(crate) async fn code(&self, participant: &str) -> String {
-        code(&self.office.url(), &self.admin, participant).await
+        let office = Door {
+            url: self.office.url(),
+            admin: self.admin.clone(),
+        };
+        code(&office, participant).await
     }
 
     /// The chain, as its node tells it.
@@ -132,12 +136,9 @@ impl Study {
 }
 
 /// A code that the staff of an authentication server hand out to a participant.
-pub(crate) async fn code(office: &str, admin: &str, participant: &str) -> String {
-    let url = format!("{office}/v1/admin/codes");
+pub(crate) async fn code(office: &Door, participant: &str) -> String {
     let participant = json!({ "participant": format!("P-{participant}") });
-    let issued = http::post_patiently(&url, Some(admin), &participant).await;
-    let issued = issued.expect("a code is issued");
-    issued.body["code"].as_str().expect("a code").to_owned()
+    office.code(&participant).await.expect("a code is issued")
 }
 
 fn authentication(node: &Node, folder: &Path, named: Vec<String>) -> Launch {

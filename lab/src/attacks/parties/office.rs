@@ -15,7 +15,6 @@ use axum::response::IntoResponse;
 use hashchain::{open_envelope, OpeningKey};
 use mhealth_api::{CodeTerms, Key, RunUpload};
 use mhealth_testing::front::{conduct, Asked, Told};
-use mhealth_testing::http;
 use mhealth_testing::output::value;
 use mhealth_testing::process::Program;
 use rand::rngs::StdRng;
@@ -100,9 +99,7 @@ pub(crate) async fn attempt(
         "participant": format!("K-{number}"),
         "participant_key": Key(participants.sealing_key().0),
     });
-    let url = format!("{}/v1/admin/codes", arena.door.url);
-    let answer = http::post_patiently(&url, Some(&arena.door.admin), &request).await?;
-    let code = answer.body["code"].as_str().context("no code")?.to_owned();
+    let code = arena.door.code(&request).await?;
     {
         let mut changed = changed.lock().unwrap_or_else(PoisonError::into_inner);
         changed.push(Lie {
