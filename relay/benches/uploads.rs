@@ -160,7 +160,9 @@ async fn measure(database: &str, plan: &Plan, how: &How) -> Result<()> {
     let asking = match how.proofs {
         true => {
             let any = phones[0].device();
-            Some(Phones::begin(http.clone(), server.url(), genesis, any).await?)
+            let begun = Phones::begin(http.clone(), server.url(), genesis, any);
+            let begun = tokio::time::timeout(PATIENCE, begun).await;
+            Some(begun.context("no head was proved in time")??)
         }
         false => None,
     };
