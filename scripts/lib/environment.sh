@@ -38,13 +38,13 @@ refresh_sources() { # COPY
     local file
     mkdir -p "$1"
     : >"$1/.sources"
-    while IFS= read -r file; do
+    while IFS= read -r -d '' file; do
         [ -e "$root/$file" ] || continue
         printf '%s\0' "$file" >>"$1/.sources"
         cmp -s "$root/$file" "$1/$file" && continue
         mkdir -p "$(dirname "$1/$file")"
         cp --remove-destination "$root/$file" "$1/$file"
-    done < <(cd "$root" && git ls-files)
+    done < <(cd "$root" && list_sources)
     while IFS= read -r file; do
         [ "$file" = .sources ] || [ -e "$root/$file" ] || rm "$1/$file"
     done < <(cd "$1" && find . -type f -printf '%P\n')
