@@ -2,7 +2,8 @@
 
 //! A validator whose keys are on two nodes, among real nodes.
 
-use codec::Decode;
+mod support;
+
 use mhealth_chain_client::{Account, ChainClient, H256};
 use mhealth_runtime::{Header, Runtime};
 use mhealth_testing::node::{local_with_a_twin, VALIDATORS};
@@ -10,6 +11,7 @@ use mhealth_testing::rpc::JsonRpc;
 use pallet_accountability::{Equivocation, OffenceOf, Offences, SessionRecord, Sessions};
 use serde_json::{json, Value};
 use sp_consensus_aura::{digests::CompatibleDigestItem, sr25519::AuthoritySignature};
+use support::stored;
 
 /// Dave's place among the validators.
 const DAVE: usize = 3;
@@ -19,15 +21,6 @@ const PATIENCE: u64 = 60;
 
 /// For so many blocks after it, none must be Dave's: three rounds.
 const ROUNDS: u64 = 12;
-
-/// What is stored under a key after a block, if anything is.
-async fn stored<T: Decode>(node: &JsonRpc, key: &[u8], block: H256) -> Option<T> {
-    let key = json!(format!("0x{}", hex::encode(key)));
-    let value = node.request("state_getStorage", &[key, json!(block)]).await;
-    let value: Option<String> = value.expect("the node answers");
-    let bytes = hex::decode(&value?[2..]).expect("hexadecimal");
-    Some(T::decode(&mut &bytes[..]).expect("it has this form"))
-}
 
 /// Whose slot a block has.
 async fn author(node: &JsonRpc, block: H256) -> usize {
@@ -54,7 +47,8 @@ async fn a_validator_on_two_nodes_is_recorded_and_makes_no_more_blocks_in_the_se
     let offence = loop {
         let block = blocks.next().await.expect("the node answers");
         assert!(block.number < PATIENCE, "nothing is recorded");
-        let known: Option<Vec<OffenceOf<Runtime>>> = stored(&node, &offences, block.hash).await;
+        let known: Option<Vec<OffenceOf<Runtime>>> =
+            stored(&node, &offences, Some(block.hash)).await;
         if let Some(offence) = known.and_then(|known| known.first().cloned()) {
             break offence;
         }
@@ -70,7 +64,9 @@ async fn a_validator_on_two_nodes_is_recorded_and_makes_no_more_blocks_in_the_se
         assert_ne!(author(&node, last).await, DAVE);
     }
     let session = Sessions::<Runtime>::hashed_key_for(0);
-    let record: SessionRecord<Runtime> = stored(&node, &session, last).await.expect("it is there");
+    let record: SessionRecord<Runtime> = stored(&node, &session, Some(last))
+        .await
+        .expect("it is there");
     let conduct = record.conduct[DAVE];
     // Most often the two nodes make two blocks before their votes differ.
     match offence.equivocation {

@@ -5,16 +5,16 @@
 
 mod support;
 
-use codec::{Decode, Encode};
+use codec::Encode;
 use mhealth_chain_client::{calls, Call, ChainClient, Error, FinalityProof, H256};
 use mhealth_runtime::Runtime;
 use mhealth_testing::member::Member;
 use mhealth_testing::node::Launch;
 use mhealth_testing::rpc::JsonRpc;
 use pallet_finality::{ConflictOf, Conflicts};
-use serde_json::{json, Value};
+use serde_json::Value;
 use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
-use support::Setting;
+use support::{stored, Setting};
 
 /// The last final block that a node can prove, once it is a later one than this.
 async fn proof_after(chain: &ChainClient, number: u64) -> FinalityProof {
@@ -37,14 +37,8 @@ async fn report(chain: &ChainClient, lower: &FinalityProof, higher: &FinalityPro
 
 /// What the chain has on record.
 async fn recorded(node: &JsonRpc) -> Vec<ConflictOf<Runtime>> {
-    let key = format!("0x{}", hex::encode(Conflicts::<Runtime>::hashed_key()));
-    let value = node.request("state_getStorage", &[json!(key)]).await;
-    let value: Option<String> = value.expect("the node answers");
-    let Some(value) = value else {
-        return Vec::new();
-    };
-    let bytes = hex::decode(&value[2..]).expect("hexadecimal");
-    Vec::decode(&mut &bytes[..]).expect("conflicts")
+    let conflicts = stored(node, &Conflicts::<Runtime>::hashed_key(), None).await;
+    conflicts.unwrap_or_default()
 }
 
 fn is_refused_with(error: &Error, name: &str) -> bool {

@@ -4,7 +4,7 @@
 
 mod support;
 
-use codec::{Decode, DecodeAll};
+use codec::DecodeAll;
 use mhealth_auditor::evidence::verify;
 use mhealth_auditor::prove::{prove, Contents, Subject};
 use mhealth_chain_client::{calls, H256};
@@ -15,20 +15,15 @@ use mhealth_testing::phone;
 use mhealth_testing::rpc::JsonRpc;
 use pallet_finality::LastFinal;
 use serde_json::{json, Value};
-use support::{Setting, STUDY};
+use support::{stored, Setting, STUDY};
 
 /// How often nodes look, how long their votes take, and some blocks for a busy machine.
 const SLACK: u64 = 30;
 
 /// The last final block that the chain knows of after a block.
 async fn known(node: &JsonRpc, after: H256) -> Option<u32> {
-    let key = format!("0x{}", hex::encode(LastFinal::<Runtime>::hashed_key()));
-    let asked = [json!(key), json!(after)];
-    let value = node.request("state_getStorage", &asked).await;
-    let value: Option<String> = value.expect("the node answers");
-    let bytes = hex::decode(&value?[2..]).expect("hexadecimal");
     // Its number comes first.
-    Some(u32::decode(&mut &bytes[..]).expect("a number"))
+    stored(node, &LastFinal::<Runtime>::hashed_key(), Some(after)).await
 }
 
 /// The calls in a block that nobody signed.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use codec::{Compact, Encode};
+use codec::{Compact, Decode, Encode};
 use jsonrpsee::core::client::Error as WireError;
 use mhealth_chain_client::{Account, ChainClient, Submitter, H256};
 use mhealth_runtime::{RuntimeCall, VERSION};
@@ -17,6 +17,15 @@ pub use mhealth_testing::topology::SIGNED_STUDY as STUDY;
 use serde::de::DeserializeOwned;
 use serde_json::{json, Value};
 use sp_keyring::Sr25519Keyring;
+
+/// What is stored under a key after a block, or after the best one, if anything is.
+pub async fn stored<T: Decode>(node: &JsonRpc, key: &[u8], block: Option<H256>) -> Option<T> {
+    let key = json!(format!("0x{}", hex::encode(key)));
+    let value = node.request("state_getStorage", &[key, json!(block)]).await;
+    let value: Option<String> = value.expect("the node answers");
+    let bytes = hex::decode(&value?[2..]).expect("hexadecimal");
+    Some(T::decode(&mut &bytes[..]).expect("it has this form"))
+}
 
 /// A running node and a client of it.
 pub struct Setting {
