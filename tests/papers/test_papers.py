@@ -19,19 +19,18 @@ import numpy
 import zxingcpp
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tests" / "clients"))
+sys.path += [str(ROOT / "tests" / folder) for folder in ("clients", "operations")]
 
+import programs  # noqa: E402
 from node import Node  # noqa: E402
 
-CACHE = os.environ.get("XDG_CACHE_HOME", str(pathlib.Path.home() / ".cache"))
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", f"{CACHE}/mhealth-chain/target"))
 # The one of docs/protocol/device-api.md, section 12.
 CODE = "58N2M-AHA58-N2MAH-A58N2-H7P8X-P5PQ0-5DZ7W-RVA2G"
 SERVER = "https://auth.example"
 
 
 def built(name, variable):
-    return os.environ.get(variable, str(TARGET / "release" / name))
+    return os.environ.get(variable) or programs.built(name)
 
 
 def picture(page):
