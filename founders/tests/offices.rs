@@ -156,14 +156,16 @@ async fn a_member_changes_its_keys() {
     );
 }
 
+/// The exit status of a command that must fail, and its code.
+fn failed(person: &Person, command: &str, more: &[&str]) -> String {
+    let (code, exit) = person.fails(command, more);
+    format!("{exit} {code}")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_person_gets_wrong_has_a_code() {
     let setting = Setting::start();
     let anybody = setting.anybody();
-    let failed = |person: &Person, command: &str, more: &[&str]| {
-        let (code, exit) = person.fails(command, more);
-        format!("{exit} {code}")
-    };
     assert_eq!(failed(&anybody, "study show 99", &[]), "1 unknown_study");
     assert_eq!(failed(&anybody, "study close 0", &[]), "2 no_account");
     let other = format!("0x{}", "11".repeat(32));
@@ -214,10 +216,8 @@ async fn people_are_told_what_is_under_way_unless_they_want_quiet() {
 fn files_and_programs_of_another_kind_have_a_code() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = |name: &str| folder.path().join(name);
-    let failed = |command: &str, more: &[&str]| {
-        let (code, exit) = Person::alone().fails(command, more);
-        format!("{exit} {code}")
-    };
+    let alone = Person::alone();
+    let failed = |command: &str, more: &[&str]| failed(&alone, command, more);
     let (keys, other) = (place("north"), place("south"));
     let new = ["--name", "North", "--out", text(&keys)];
     Person::alone().does("keys new member", &new);
