@@ -31,10 +31,10 @@ pub(crate) struct Measured {
     pub(crate) longest_proposal: Option<f64>,
 }
 
-/// How long entries took from submission to confirmation, in seconds.
+/// How long entries took from submission to confirmation, or nodes from their start until they answered, in seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Latency {
-    /// Half of the entries.
+    /// Half of them.
     pub(crate) p50: f64,
     /// 99 of a hundred.
     pub(crate) p99: f64,

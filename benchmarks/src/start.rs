@@ -11,6 +11,7 @@ use mhealth_testing::node::Launch;
 use mhealth_testing::rpc::JsonRpc;
 use serde_json::Value;
 
+use crate::measured::Latency;
 use crate::origin::Origin;
 use crate::report::replace_between;
 use crate::say;
@@ -45,17 +46,16 @@ pub(crate) async fn run(folder: &Path, publish: Option<&Path>) -> Result<()> {
         ensure!(!from_cache.compiled, "the node compiled what it has");
         warm.push(from_cache.seconds);
     }
-    for starts in [&mut cold, &mut warm] {
-        starts.sort_by(f64::total_cmp);
-    }
+    let both = Latency::of(cold).zip(Latency::of(warm));
+    let (cold, warm) = both.context("there are some")?;
     let mut table = String::from("| | half of the starts | the slowest |\n|---|---|---|\n");
     for (name, starts) in [
-        ("compiles the runtime (`--no-runtime-cache`)", &cold),
-        ("has it compiled in its cache", &warm),
+        ("compiles the runtime (`--no-runtime-cache`)", cold),
+        ("has it compiled in its cache", warm),
     ] {
-        let slowest = starts.last().context("there are some")?;
+        let (half, slowest) = (starts.p50, starts.max);
         // Writing to a string does not fail.
-        let _ = writeln!(table, "| {name} | {:.2} s | {slowest:.2} s |", half(starts));
+        let _ = writeln!(table, "| {name} | {half:.2} s | {slowest:.2} s |");
     }
     say(format_args!("\n{table}\n"));
     if let Some(docs) = publish {
@@ -64,8 +64,7 @@ pub(crate) async fn run(folder: &Path, publish: Option<&Path>) -> Result<()> {
     }
     say(format_args!(
         "start_warm_s={:.2} start_cold_s={:.2}\n",
-        half(&warm),
-        half(&cold)
+        warm.p50, cold.p50
     ));
     Ok(())
 }
@@ -89,9 +88,4 @@ async fn start(launch: Launch) -> Result<Start> {
     let compiled = node.log().contains(COMPILED);
     node.stop()?;
     Ok(Start { seconds, compiled })
-}
-
-/// What half of the starts took at most, which are in order.
-fn half(starts: &[f64]) -> f64 {
-    starts[starts.len() / 2]
 }

@@ -3,12 +3,14 @@
 //! Runs the real `mhealth-node`: on a free port, in a directory of its own, and gone when it is dropped.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{anyhow, ensure, Context, Result};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::log::Log;
@@ -372,6 +374,20 @@ pub fn subcommand<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Re
     let log = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}:\n{log}", output.status);
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Writes a specification into this file: the development chain's, exported with these options and then changed.
+pub fn changed_specification(
+    file: &Path,
+    options: &[&str],
+    change: impl FnOnce(&mut Value),
+) -> Result<()> {
+    let export = ["export-chain-spec", "--chain=dev"];
+    let exported = subcommand(export.iter().chain(options).copied())?;
+    let mut specification: Value = serde_json::from_str(&exported)?;
+    change(&mut specification);
+    fs::write(file, specification.to_string())?;
+    Ok(())
 }
 
 fn port_in(line: &str) -> Option<u16> {

@@ -43,4 +43,12 @@ export function newDevice(genesis, server) {
   return { device, enrolment };
 }
 
+/** The call of dedot by which the server enrols such a device. */
+export function enrolling(client, enrolment) {
+  const { study, key, secret_commitment, escrow, auditor_epoch, participant, key_proof } = enrolment;
+  return client.tx.clientHashchain.enrol(
+    study, key, secret_commitment, escrow, auditor_epoch, participant, undefined, key_proof,
+  );
+}
+
 export { hex };

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { DedotClient, WsProvider } from 'dedot';
 
 import { startNode } from '../polkadot-js/node.js';
-import { accounts, hex, newDevice, STUDY } from './chain.js';
+import { accounts, enrolling, hex, newDevice, STUDY } from './chain.js';
 
 describe('dedot', () => {
   let node, client, roles;
@@ -29,13 +29,7 @@ describe('dedot', () => {
 
   test('it enrols a device, brings a run, and reads the head', async () => {
     const { device, enrolment } = newDevice(client.genesisHash, roles.authenticationServer);
-    const { study, key, secret_commitment, escrow, auditor_epoch, participant, key_proof } = enrolment;
-    const enrolled = await submit(
-      client.tx.clientHashchain.enrol(
-        study, key, secret_commitment, escrow, auditor_epoch, participant, undefined, key_proof,
-      ),
-      roles.authenticationServer,
-    );
+    const enrolled = await submit(enrolling(client, enrolment), roles.authenticationServer);
     assert.equal(enrolled.dispatchError, undefined);
     const { data: event } = client.events.clientHashchain.DeviceEnrolled.find(enrolled.events).palletEvent;
     const run = device.run(event.device, [Buffer.from([0, 1, 2])]);

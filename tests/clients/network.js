@@ -2,17 +2,15 @@
 //
 // Four validators of the preset `local` on this machine, or one of `dev`, and light clients of their chains.
 
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 
 import { createClient } from 'polkadot-api';
 import { getSmProvider } from 'polkadot-api/sm-provider';
 import { start } from 'smoldot';
 
-import { binary, launch, startNode } from '../polkadot-js/node.js';
+import { exportedSpecification, launch, startNode } from '../polkadot-js/node.js';
 
 const VALIDATORS = ['alice', 'bob', 'charlie', 'dave'];
 
@@ -37,10 +35,7 @@ function reachedBy(kind, addresses) {
 
 /** What makes the specification of a chain for light clients: raw, with the addresses of nodes to begin at. */
 async function specifications(chain) {
-  const exported = await promisify(execFile)(
-    binary(), ['export-chain-spec', '--chain', chain, '--raw'], { maxBuffer: 64 << 20 },
-  );
-  const raw = JSON.parse(exported.stdout);
+  const raw = await exportedSpecification(chain, '--raw');
   return (bootNodes) => JSON.stringify({ ...raw, bootNodes });
 }
 

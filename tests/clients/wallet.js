@@ -4,18 +4,16 @@
 // MHEALTH_RUNTIME names, which was built with the hash of its metadata: scripts/test hardware-wallets.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { promisify } from 'node:util';
 
 import { DedotClient, WsProvider } from 'dedot';
 import { MerkleizedMetadata } from 'dedot/merkleized-metadata';
 
-import { binary, launch, startNode } from '../polkadot-js/node.js';
-import { accounts, hex, newDevice } from './chain.js';
+import { exportedSpecification, launch, startNode } from '../polkadot-js/node.js';
+import { accounts, enrolling, hex, newDevice } from './chain.js';
 
 /** What runtime/build.rs says of a currency that is not there. */
 const CURRENCY = { tokenSymbol: 'NONE', decimals: 0 };
@@ -27,22 +25,15 @@ async function digest(client, currency) {
   return hex(Buffer.from(new MerkleizedMetadata(metadata, currency).digest()));
 }
 
-/** The call by which the server enrols a new device. */
-function enrolling(client, server) {
-  const { study, key, secret_commitment, escrow, auditor_epoch, participant, key_proof } = newDevice(client.genesisHash, server).enrolment;
-  return client.tx.clientHashchain.enrol(
-    study, key, secret_commitment, escrow, auditor_epoch, participant, undefined, key_proof,
-  );
+/** Enrols a new device by a call that is signed with a digest. Resolves to the result once the block is finalised. */
+async function submit(client, server, metadataHash) {
+  const { enrolment } = newDevice(client.genesisHash, server);
+  return await enrolling(client, enrolment).signAndSend(server, { metadataHash }).untilFinalized();
 }
-
-/** Signs it with a digest, submits, and resolves to the result once the block is finalised. */
-const submit = async (client, server, metadataHash) =>
-  await enrolling(client, server).signAndSend(server, { metadataHash }).untilFinalized();
 
 /** A development chain that begins with this runtime. */
 async function startWith(runtime, folder) {
-  const exported = await promisify(execFile)(binary(), ['export-chain-spec', '--chain', 'dev'], { maxBuffer: 64 << 20 });
-  const specification = JSON.parse(exported.stdout);
+  const specification = await exportedSpecification('dev');
   specification.genesis.runtimeGenesis.code = hex(await readFile(runtime));
   const file = join(folder, 'chain.json');
   await writeFile(file, JSON.stringify(specification));

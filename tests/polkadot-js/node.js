@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 
 /** The binary that `scripts/test` built; `MHEALTH_NODE` names another. */
 export function binary() {
@@ -13,6 +14,14 @@ export function binary() {
   const path = process.env.MHEALTH_NODE ?? join(target, 'release', 'mhealth-node');
   if (!existsSync(path)) throw new Error(`no node at ${path}: cargo build --release --workspace`);
   return path;
+}
+
+/** The specification of a chain. With the option `--raw` as nodes keep it. */
+export async function exportedSpecification(chain, ...options) {
+  const exported = await promisify(execFile)(
+    binary(), ['export-chain-spec', '--chain', chain, ...options], { maxBuffer: 64 << 20 },
+  );
+  return JSON.parse(exported.stdout);
 }
 
 /**

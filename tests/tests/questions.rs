@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use codec::{Decode, Encode};
 use mhealth_runtime::{AccountId, Runtime};
-use mhealth_testing::node::{subcommand, Launch};
+use mhealth_testing::node::{changed_specification, Launch};
 use pallet_client_hashchain::{
     ConflictOf, Conflicts, DeviceByKey, DeviceConflictsOf, DeviceHead, DeviceRecordOf,
     DeviceStatus, Devices, HeadPage, HeadPages, JournalEntry, JournalLength, JournalPage,
@@ -48,12 +48,10 @@ impl Grown {
     async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("grown.json");
-        let output = format!("--output={}", file.display());
-        subcommand(["export-chain-spec", "--chain=dev", "--raw", &output]).expect("exported");
-        let text = fs::read_to_string(&file).expect("read");
-        let mut specification: Value = serde_json::from_str(&text).expect("JSON");
-        grow(&mut specification["genesis"]["raw"]["top"]);
-        fs::write(&file, specification.to_string()).expect("written");
+        let written = changed_specification(&file, &["--raw"], |specification| {
+            grow(&mut specification["genesis"]["raw"]["top"]);
+        });
+        written.expect("written");
         let launch = Launch::bare().arg(format!("--chain={}", file.display()));
         Self {
             setting: Setting::start(launch).await,

@@ -7,8 +7,8 @@ use std::fs;
 
 use mhealth_auditor::chain::metadata_of;
 use mhealth_runtime::{WASM_BINARY, WASM_BINARY_BLOATY};
-use mhealth_testing::node::{subcommand, Launch};
-use serde_json::{json, Value};
+use mhealth_testing::node::{changed_specification, Launch};
+use serde_json::json;
 
 /// A function that nodes have for the runtime, and one that only later nodes have.
 const FUNCTIONS: [&str; 2] = [
@@ -49,17 +49,13 @@ fn of_later_nodes() -> Vec<u8> {
 fn a_node_says_which_function_it_lacks_for_a_runtime_and_does_not_start() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("later.json");
-    let (chain, output) = (
-        format!("--chain={}", file.display()),
-        format!("--output={}", file.display()),
-    );
-    subcommand(["export-chain-spec", "--chain=dev", "--raw", &output]).expect("exported");
-    let text = fs::read_to_string(&file).expect("read");
-    let mut specification: Value = serde_json::from_str(&text).expect("JSON");
-    let code = &mut specification["genesis"]["raw"]["top"][CODE];
-    assert!(code.is_string(), "a chain has code");
-    *code = json!(format!("0x{}", hex::encode(of_later_nodes())));
-    fs::write(&file, specification.to_string()).expect("written");
+    let chain = format!("--chain={}", file.display());
+    let written = changed_specification(&file, &["--raw"], |specification| {
+        let code = &mut specification["genesis"]["raw"]["top"][CODE];
+        assert!(code.is_string(), "a chain has code");
+        *code = json!(format!("0x{}", hex::encode(of_later_nodes())));
+    });
+    written.expect("written");
 
     let node = Launch::bare().own_runtime_cache();
     let node = node.arg(&chain);

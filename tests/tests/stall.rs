@@ -15,7 +15,7 @@ use mhealth_auditor::prove::{prove, Contents, Subject};
 use mhealth_chain_client::{calls, Account, ChainClient, Error, Submitter, H256};
 use mhealth_evidence::{forces_authorities, Anchor, HeadProof};
 use mhealth_testing::member::Member;
-use mhealth_testing::node::{subcommand, Launch, Node};
+use mhealth_testing::node::{changed_specification, Launch, Node};
 use mhealth_testing::phone::{self, Phone};
 use mhealth_testing::rpc::JsonRpc;
 use mhealth_testing::topology::SPONSOR;
@@ -36,13 +36,11 @@ const VOTER_OFF: &str = "--no-grandpa";
 /// The development chain, but for its patience.
 fn specification(folder: &Path) -> PathBuf {
     let file = folder.join("stalling.json");
-    let output = format!("--output={}", file.display());
-    subcommand(["export-chain-spec", "--chain=dev", &output]).expect("exported");
-    let text = fs::read_to_string(&file).expect("read");
-    let mut specification: Value = serde_json::from_str(&text).expect("JSON");
-    let patch = &mut specification["genesis"]["runtimeGenesis"]["patch"];
-    patch["finality"] = json!({ "leastLag": LEAST_LAG });
-    fs::write(&file, specification.to_string()).expect("written");
+    let written = changed_specification(&file, &[], |specification| {
+        let patch = &mut specification["genesis"]["runtimeGenesis"]["patch"];
+        patch["finality"] = json!({ "leastLag": LEAST_LAG });
+    });
+    written.expect("written");
     file
 }
 

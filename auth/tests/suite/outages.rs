@@ -15,7 +15,8 @@ use mhealth_testing::node::Node;
 use mhealth_testing::node_front::{Lies, NodeFront};
 use serde_json::{json, Value};
 
-use crate::processes::{enrol, issue, launch};
+use crate::processes::{enrol_after, issue, launch};
+use crate::readiness::until_told;
 use crate::support::{code_of, on_both_databases, ticking, Phone, Setting};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,12 +49,7 @@ async fn what_staff_order_while_the_node_is_away_is_done_when_it_is_back(mut set
     for participant in ["P-1", "P-2"] {
         let code = issue(&setting, &url, participant).await;
         let request = setting.request(&Phone::random(), &code.code);
-        let enrolled = loop {
-            match enrol(&setting, &url, &request).await {
-                Ok(enrolled) => break enrolled,
-                Err(code) => assert_eq!(code, Code::ChainUnavailable),
-            }
-        };
+        let enrolled = enrol_after(&setting, &url, &request, Code::ChainUnavailable).await;
         devices.push(enrolled.device);
     }
     let (stolen, replaced) = (devices[0], devices[1]);
@@ -113,12 +109,7 @@ async fn a_server_that_is_restarted_while_the_node_is_away_does_what_needs_no_no
     let code = issue(&setting, &url, "P-1").await;
     let phone = Phone::random();
     let request = setting.request(&phone, &code.code);
-    let enrolled = loop {
-        match enrol(&setting, &url, &request).await {
-            Ok(enrolled) => break enrolled,
-            Err(code) => assert_eq!(code, Code::ChainUnavailable),
-        }
-    };
+    let enrolled = enrol_after(&setting, &url, &request, Code::ChainUnavailable).await;
     let device = enrolled.device;
     some_blocks_later(&node).await;
     node.kill().unwrap();
@@ -141,17 +132,7 @@ async fn a_server_that_is_restarted_while_the_node_is_away_does_what_needs_no_no
     let told = order.json(&body).send().await.unwrap();
     assert_eq!(code_of(told).await, Code::ChainUnavailable);
     // An alarm goes by that.
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let told = get("/metrics").await.text().await.unwrap();
-        if told
-            .lines()
-            .any(|line| line == "mhealth_auth_orders_pending 1")
-        {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{told}");
-    }
+    until_told(&setting, &url, "mhealth_auth_orders_pending 1").await;
 
     node.start_again().unwrap();
     let chain = ChainClient::connect(&node.url()).await.unwrap();

@@ -74,6 +74,21 @@ pub(crate) async fn enrol(
     crate::support::answer(answer.unwrap()).await
 }
 
+/// The same, again for as long as the server says that this is away.
+pub(crate) async fn enrol_after(
+    setting: &Setting,
+    url: &str,
+    request: &EnrolRequest,
+    away: Code,
+) -> Enrolled {
+    loop {
+        match enrol(setting, url, request).await {
+            Ok(enrolled) => return enrolled,
+            Err(code) => assert_eq!(code, away),
+        }
+    }
+}
+
 async fn what_was_claimed_before_a_kill_is_done_after_it(mut setting: Setting) {
     // A node of its own, whose blocks take two seconds, so that the kill comes before the block is final.
     let node = NodeLaunch::consensus().start().unwrap();
@@ -182,9 +197,7 @@ async fn a_lost_chain_is_told_and_what_was_ordered_is_done_when_it_is_back(mut s
         .unwrap();
     assert_eq!(alive.status(), 200);
     node.start_again().unwrap();
-    while let Err(code) = enrol(&setting, &auth.url(), &request).await {
-        assert_eq!(code, Code::ChainUnavailable);
-    }
+    enrol_after(&setting, &auth.url(), &request, Code::ChainUnavailable).await;
 }
 
 async fn devices_keep_their_numbers_when_the_node_loses_finalised_blocks(mut setting: Setting) {
@@ -382,20 +395,11 @@ async fn a_lost_database_is_told_and_nothing_is_lost_with_it() {
         .unwrap();
     assert_eq!(code_of(ready).await, Code::StorageUnavailable);
     postgres.start_again().unwrap();
-    let enrolled = loop {
-        match enrol(&setting, &auth.url(), &request).await {
-            Ok(enrolled) => break enrolled,
-            Err(code) => assert_eq!(code, Code::StorageUnavailable),
-        }
-    };
+    let url = auth.url();
+    let again = async || enrol_after(&setting, &url, &request, Code::StorageUnavailable).await;
+    let enrolled = again().await;
     postgres.stop().unwrap();
     postgres.start_again().unwrap();
-    let again = async || loop {
-        match enrol(&setting, &auth.url(), &request).await {
-            Ok(again) => break again,
-            Err(code) => assert_eq!(code, Code::StorageUnavailable),
-        }
-    };
     assert_eq!(again().await, enrolled);
     // It runs and takes no sessions.
     let sql = |statement: &str| postgres.query("postgres", statement).unwrap();

@@ -16,6 +16,7 @@ use mhealth_testing::rpc::JsonRpc;
 use serde_json::{json, Value};
 
 use crate::processes::{enrol, issue, launch};
+use crate::readiness::until_told;
 use crate::support::{on_both_databases, Phone, Setting};
 
 on_both_databases! {
@@ -109,15 +110,7 @@ async fn a_phone_is_suspended_however_many_others_enrol(mut setting: Setting) {
     }
     // Those that wait are counted while no place is free, however many they are: nothing was final.
     let waiting = format!("mhealth_auth_orders_pending {}", PHONES + 1);
-    loop {
-        let told = setting.http.get(format!("{url}/metrics")).send().await;
-        let told = told.unwrap().text().await.unwrap();
-        if told.lines().any(|line| line == waiting) {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{told}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_told(&setting, &url, &waiting).await;
     let suspended = with_finality(&hand, suspending).await;
     assert_eq!(suspended.unwrap().unwrap().status(), 200);
 }

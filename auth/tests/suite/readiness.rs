@@ -14,10 +14,12 @@ use mhealth_server::Database;
 use mhealth_testing::node_front::{Aged, NodeFront};
 use serde_json::json;
 
-use crate::processes::{enrol, issue, launch};
+use crate::processes::{enrol_after, issue, launch};
 use crate::support::{code_of, on_both_databases, problem, ticking, Phone, Setting};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at the metrics.
+const PAUSE: Duration = Duration::from_millis(50);
 
 on_both_databases! {
     a_server_that_does_nothing_of_what_is_ordered_is_not_ready
@@ -43,6 +45,20 @@ async fn until(setting: &Setting, url: &str, amiss: &[&str], well: &[&str]) -> S
     }
 }
 
+/// Waits until `/metrics` has this line.
+pub(crate) async fn until_told(setting: &Setting, url: &str, line: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let asked = setting.http.get(format!("{url}/metrics")).send().await;
+        let told = asked.unwrap().text().await.unwrap();
+        if told.lines().any(|each| each == line) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{told}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 async fn a_server_that_does_nothing_of_what_is_ordered_is_not_ready(mut setting: Setting) {
     let node = ticking().start().unwrap();
     setting.database_url = setting.another_database();
@@ -59,13 +75,8 @@ async fn a_server_that_does_nothing_of_what_is_ordered_is_not_ready(mut setting:
     assert_eq!(said.contains("disk: "), is_file, "{said:?}");
     let code = issue(&setting, &url, "P-1").await;
     let request = setting.request(&Phone::random(), &code.code);
-    let enrolled = loop {
-        // It waits for a second, and the chain may take longer.
-        match enrol(&setting, &url, &request).await {
-            Ok(enrolled) => break enrolled,
-            Err(code) => assert_eq!(code, Code::ChainUnavailable),
-        }
-    };
+    // It waits for a second, and the chain may take longer.
+    let enrolled = enrol_after(&setting, &url, &request, Code::ChainUnavailable).await;
     let device = enrolled.device;
 
     // Nobody gets the lease, as when the process that has it hangs.
@@ -78,15 +89,7 @@ async fn a_server_that_does_nothing_of_what_is_ordered_is_not_ready(mut setting:
     run("DELETE FROM lease").await;
     until(&setting, &url, &["leadership"], &["queue"]).await;
     // The process that had it knows.
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let asked = setting.http.get(format!("{url}/metrics")).send().await;
-        let told = asked.unwrap().text().await.unwrap();
-        if told.lines().any(|line| line == "mhealth_auth_lease 0") {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{told}");
-    }
+    until_told(&setting, &url, "mhealth_auth_lease 0").await;
     let path = format!("{url}/v1/admin/devices/{device}/suspend");
     let order = setting.http.post(path).bearer_auth(&setting.admin);
     let order = order.json(&json!({ "why": "reported stolen", "reason": "lost" }));

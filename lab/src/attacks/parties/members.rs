@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use mhealth_api::Policy;
 use mhealth_chain_client::{calls, Account, AccountId32, Call, ChainClient, Error, Submitter};
-use mhealth_testing::node::{subcommand, Launch};
+use mhealth_testing::node::{changed_specification, Launch};
 use mhealth_testing::rpc::JsonRpc;
 use serde_json::{json, Value};
 
@@ -66,19 +66,19 @@ pub(super) async fn stall(number: u32) -> Result<Outcome> {
 pub(super) async fn fill_motions() -> Result<Outcome> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("members.json");
-    let output = format!("--output={}", file.display());
-    aside(move || subcommand(["export-chain-spec", "--chain=dev", &output])).await?;
-    let mut specification: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    let chain = format!("--chain={}", file.display());
     let members = ["//Alice", "//Bob", "//Charlie", "//Dave"];
     let mut accounts = BTreeSet::new();
     for member in members {
         accounts.insert(Account::from_secret_uri(member)?.id().to_string());
     }
-    let patch = &mut specification["genesis"]["runtimeGenesis"]["patch"];
-    patch["members"]["members"] = json!(accounts);
-    std::fs::write(&file, specification.to_string())?;
+    let change = move |specification: &mut Value| {
+        let patch = &mut specification["genesis"]["runtimeGenesis"]["patch"];
+        patch["members"]["members"] = json!(accounts);
+    };
+    aside(move || changed_specification(&file, &[], change)).await?;
     let launch = Launch::bare()
-        .arg(format!("--chain={}", file.display()))
+        .arg(chain)
         .args(["--alice", "--validator", "--sealing=instant"])
         .arg(format!("--node-key={:064x}", 8));
     let node = aside(|| launch.start()).await?;

@@ -12,7 +12,7 @@ use hashchain::StudyId;
 use mhealth_chain_client::{calls, Account, ChainClient};
 use mhealth_testing::audit::{self, Party, Report, Watched};
 use mhealth_testing::handset::Handset;
-use mhealth_testing::node::{subcommand, Launch, Node};
+use mhealth_testing::node::{changed_specification, Launch, Node};
 use mhealth_testing::node_front::{Lies, NodeFront};
 use mhealth_testing::played_relay::PlayedRelay;
 use mhealth_testing::topology::{RELAYS, SPONSOR};
@@ -244,12 +244,10 @@ async fn own_chain(chain: &str, study: StudyId, export: &Path) -> Result<(Node, 
 /// The development chain with another first block.
 pub(super) fn other_specification(folder: &Path) -> Result<String> {
     let file = folder.join("another-chain.json");
-    let output = format!("--output={}", file.display());
-    subcommand(["export-chain-spec", "--chain=dev", &output])?;
-    let mut specification: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
-    let patch = &mut specification["genesis"]["runtimeGenesis"]["patch"];
-    patch["clientHashchain"]["retirementDelay"] = json!(77);
-    std::fs::write(&file, specification.to_string())?;
+    changed_specification(&file, &[], |specification| {
+        let patch = &mut specification["genesis"]["runtimeGenesis"]["patch"];
+        patch["clientHashchain"]["retirementDelay"] = json!(77);
+    })?;
     Ok(file.display().to_string())
 }
 
