@@ -2,14 +2,14 @@
 
 //! Random calls by all roles, and beside the chain a model that says what should come of them.
 //!
-//! The model (`world`, `steps`, `runs`, `consortium`) is written to be believed by whoever reads it: lists of studies, devices and
-//! entries, whole histories that are compared entry by entry, no pages, budgets, caches or counters. Each call is decided by the
-//! model and dispatched to the pallets of the real runtime; outcome, events and what it touched must be the same, and the pallets'
-//! own invariants must hold. From time to time everything is compared.
+//! The model (`world`, `steps`, `runs`, `consortium`, `motions`, `rules`) is written to be believed by whoever reads it: lists of
+//! studies, devices and entries, whole histories that are compared entry by entry, no pages, budgets, caches or counters. Each call
+//! is decided by the model and dispatched to the pallets of the real runtime; outcome, events and what it touched must be the same,
+//! and the pallets' own invariants must hold. From time to time everything is compared.
 //!
-//! What the model leaves out: session keys, reports of validators, finality and upgrades have tests of their own; what a call is
-//! charged, and so the budget of walks, is no outcome here. Decisions come from motions that were voted on and, so that more of them
-//! are made, from the council's origin alone.
+//! What the model leaves out: session keys, reports of validators, and all of finality and upgrades but what members decide, have
+//! tests of their own; what a call is charged, and so the budget of walks, is no outcome here. Decisions come from motions that were
+//! voted on and, so that more of them are made, from the council's origin alone.
 //!
 //! The long form, with its figure in docs/explained/security.md:
 //!
@@ -20,6 +20,7 @@
 mod chain;
 mod consortium;
 mod motions;
+mod rules;
 mod runs;
 mod steps;
 mod strategy;
@@ -145,6 +146,7 @@ fn beginning() -> World {
 fn play(seed: u64, calls: u64, tally: &mut Tally) -> Result<(), String> {
     let mut world = beginning();
     let mut strategy = Strategy::new(seed);
+    chain::begin();
     chain::compare_all(&world, strategy.accounts())?;
     let mut made = 0;
     while made < calls {

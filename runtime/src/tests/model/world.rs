@@ -37,6 +37,10 @@ pub(super) struct World {
     pub(super) proposed: u32,
     /// What became of the call of a motion that the last call has closed.
     pub(super) executed: Option<Result<(), &'static str>>,
+    /// The hash of the code that may be installed.
+    pub(super) authorised: Option<Hash>,
+    /// When members said that finality has stalled.
+    pub(super) stalled: Option<BlockNumber>,
     /// When a member took its account.
     pub(super) key_changes: BTreeMap<AccountId, BlockNumber>,
     /// Of who gave an account up, whom it named first.

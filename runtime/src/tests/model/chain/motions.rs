@@ -8,7 +8,7 @@ use codec::{Decode, Encode};
 use pallet_collective::{Event, ProposalOf, Proposals, Voting};
 use pallet_consortium::Collective;
 
-use super::{name_of, same, Same};
+use super::{errors::name_of, same, Same};
 use crate::{
     tests::model::world::World, AccountId, BlockNumber, Consortium, Runtime, RuntimeEvent, System,
 };
