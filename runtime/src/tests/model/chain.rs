@@ -2,21 +2,22 @@
 
 //! The chain beside the model: calls are dispatched, and what comes of them is compared.
 
+mod errors;
 mod motions;
+mod rules;
 
 use std::fmt::Debug;
 
-use codec::Decode;
-use frame_support::traits::{Hooks, PalletInfoAccess};
+use frame_support::traits::Hooks;
 use pallet_admission::{Outcome as Bytes, Rules as _, RunsOutcome, TopLevelRuns};
 use pallet_client_hashchain::{
     Call as Hashchain, Conflicts, Devices, Erasures, Event, JournalLength, StatusChanges,
 };
 use pallet_consortium::{Collective, KeyChanges, UrgentVotes, Validators};
 use pallet_studies::{StudyPolicy, StudyStatus, Successors};
-use sp_runtime::{traits::Dispatchable, DispatchError, ModuleError};
+use sp_runtime::traits::Dispatchable;
 
-pub(super) use self::motions::compare_executed;
+pub(super) use self::{motions::compare_executed, rules::begin};
 use super::{
     runs::{bytes_of, Verdict},
     steps::{run_of, Act, By, Outcome},
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::{
     admission::Admitted, limits::HOURS, AccountId, Accountability, Admission, BlockNumber,
-    ClientHashchain, Consortium, Council, Finality, Members, Runtime, RuntimeCall, RuntimeEvent,
+    ClientHashchain, Consortium, Finality, Members, Runtime, RuntimeCall, RuntimeEvent,
     RuntimeOrigin, Studies, System,
 };
 
@@ -57,33 +58,7 @@ pub(super) fn dispatch(act: &Act) -> Result<(), &'static str> {
     };
     let result = act.call.clone().dispatch(origin);
     TopLevelRuns::<Runtime>::kill();
-    result.map(drop).map_err(|refused| name_of(refused.error))
-}
-
-/// The name of an error, as the model has it.
-fn name_of(error: DispatchError) -> &'static str {
-    match error {
-        DispatchError::BadOrigin => "BadOrigin",
-        DispatchError::Module(error) => error
-            .message
-            .or_else(|| named::<Consortium, pallet_consortium::Error<Runtime>>(error))
-            .or_else(|| named::<Studies, pallet_studies::Error<Runtime>>(error))
-            .or_else(|| named::<ClientHashchain, pallet_client_hashchain::Error<Runtime>>(error))
-            .or_else(|| named::<Finality, pallet_finality::Error<Runtime>>(error))
-            .or_else(|| named::<Accountability, pallet_accountability::Error<Runtime>>(error))
-            .or_else(|| named::<Council, pallet_collective::Error<Runtime, Collective>>(error))
-            .unwrap_or_else(|| panic!("{error:?} has no name")),
-        error => panic!("{error:?} is nothing that a call answers"),
-    }
-}
-
-/// The name of a pallet's error that was read from an event, which has none with it.
-fn named<P: PalletInfoAccess, E: Decode + Into<&'static str>>(
-    error: ModuleError,
-) -> Option<&'static str> {
-    let is_its = usize::from(error.index) == P::index();
-    let error = is_its.then(|| E::decode(&mut &error.error[..]).ok());
-    error.flatten().map(Into::into)
+    result.map(drop).map_err(|refused| errors::name_of(refused.error))
 }
 
 /// So many blocks pass.
@@ -401,5 +376,6 @@ fn compare_consortium(world: &World) -> Same {
         let model = world.votes.get(member).cloned().unwrap_or_default();
         same(("urgent votes", member), &votes, &model)?;
     }
-    motions::compare(world)
+    motions::compare(world)?;
+    rules::compare(world)
 }

@@ -32,7 +32,7 @@ impl World {
         }
     }
 
-    fn is_two_thirds(&self, by: &By) -> bool {
+    pub(super) fn is_two_thirds(&self, by: &By) -> bool {
         match by {
             By::Root => true,
             By::Members(ayes) => 3 * *ayes as usize >= 2 * self.members.len(),
@@ -202,6 +202,7 @@ impl World {
         self.votes = after.votes;
         self.key_changes = after.key_changes;
         self.motions = after.motions;
+        self.authorised = after.authorised;
         self.known.extend(after.known);
         Ok(())
     }
@@ -211,7 +212,10 @@ impl World {
             UrgentDecision::RemoveMember { member } => self.remove_member(member),
             UrgentDecision::ReplaceMember { member, successor } => self.exchange(member, successor),
             UrgentDecision::RemoveValidator { validator } => self.remove_validator(validator),
-            UrgentDecision::AuthorizeUpgrade { .. } => Ok(()),
+            UrgentDecision::AuthorizeUpgrade { code_hash } => {
+                self.authorised = Some(*code_hash);
+                Ok(())
+            }
             UrgentDecision::CancelMotion { motion } => {
                 ensure(self.motion(motion).is_ok(), "NoSuchMotion")?;
                 self.drop_motion(motion);
@@ -230,6 +234,7 @@ impl World {
             votes: self.votes.clone(),
             key_changes: self.key_changes.clone(),
             motions: self.motions.clone(),
+            authorised: self.authorised,
             ..World::default()
         }
     }

@@ -33,7 +33,23 @@ pub(super) struct Motion {
     pub(super) until: BlockNumber,
 }
 
+/// What became of the call of a motion that had enough ayes.
+#[derive(Clone, Debug)]
+pub(super) struct Executed {
+    pub(super) call: RuntimeCall,
+    pub(super) outcome: Done,
+    /// Whether anything that members decide on is other than before.
+    pub(super) changed: bool,
+}
+
 type Done = Result<(), &'static str>;
+
+impl Motion {
+    /// How many ayes it lacks.
+    pub(super) fn lacks(&self) -> usize {
+        (self.threshold as usize).saturating_sub(self.ayes.len())
+    }
+}
 
 impl World {
     pub(super) fn council_call(&mut self, by: &By, call: &Council<Runtime, Collective>) -> Done {
@@ -137,12 +153,28 @@ impl World {
 
     /// What so many members want is done; if it fails, the motion is over all the same.
     fn do_as_members(&mut self, call: &RuntimeCall, ayes: u32) {
+        let before = self.clone();
         let outcome = self.act(&Act {
             by: By::Members(ayes),
             call: call.clone(),
             at_top: false,
         });
-        self.executed = Some(outcome.map(drop));
+        self.executed = Some(Executed {
+            call: call.clone(),
+            outcome: outcome.map(drop),
+            changed: self.is_other_than(&before),
+        });
+    }
+
+    /// Whether anything that members decide on differs.
+    fn is_other_than(&self, before: &World) -> bool {
+        let open = |world: &World| Vec::from_iter(world.motions.iter().map(|open| open.hash));
+        self.studies != before.studies
+            || self.members != before.members
+            || self.validators != before.validators
+            || self.authorised != before.authorised
+            || self.stalled != before.stalled
+            || open(self) != open(before)
     }
 
     pub(super) fn motion(&mut self, hash: &Hash) -> Result<&mut Motion, &'static str> {

@@ -88,6 +88,8 @@ impl World {
             RuntimeCall::Consortium(call) => self.consortium_call(&act.by, call),
             RuntimeCall::Members(call) => self.members_call(&act.by, call),
             RuntimeCall::Council(call) => self.council_call(&act.by, call),
+            RuntimeCall::System(call) => self.system_call(&act.by, call),
+            RuntimeCall::Finality(call) => self.finality_call(&act.by, call),
             call => panic!("the model does not know {call:?}"),
         };
         done.map(|()| Vec::new())

@@ -2,6 +2,7 @@
 
 //! What is tried next: each call that the model knows, by whoever may make it and by others, and runs of every shape.
 
+mod decisions;
 mod motions;
 mod phones;
 
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     limits::{MOTION, URGENT},
-    AccountId, BlockNumber, RuntimeCall,
+    AccountId, BlockNumber, Runtime, RuntimeCall,
 };
 
 /// A key for which anybody can sign, and to which nobody can seal.
@@ -112,10 +113,10 @@ impl Strategy {
                     _ => some,
                 });
             }
-            4..54 => self.bring_runs(world),
-            54..62 => self.enrol(world),
-            62..75 => self.change_a_device(world),
-            75..85 => self.change_a_study(world),
+            4..46 => self.bring_runs(world),
+            46..54 => self.enrol(world),
+            54..66 => self.change_a_device(world),
+            66..76 => self.change_a_study(world),
             _ => self.change_the_consortium(world),
         };
         Step::Call(Box::new(act))
@@ -259,17 +260,7 @@ impl Strategy {
                 study,
                 sponsor: account,
             },
-            _ => {
-                let is_full = world.studies.len() >= STUDIES;
-                Studies::create_study {
-                    sponsor: account,
-                    policy: self
-                        .dice
-                        .one_of(&[StudyPolicy::HashchainOnly, StudyPolicy::DeviceSigned]),
-                    auditor_key: if is_full { WEAK_KEY } else { [7; 32] },
-                    title: b"A study".to_vec().try_into().expect("it is short"),
-                }
-            }
+            _ => self.another_study(world, account),
         };
         let is_sponsors = !matches!(
             call,
@@ -281,6 +272,19 @@ impl Strategy {
             signed(who, call)
         } else {
             self.decided(world, call)
+        }
+    }
+
+    /// One more study, which is refused when there are enough.
+    fn another_study(&mut self, world: &World, sponsor: AccountId) -> Studies<Runtime> {
+        let is_full = world.studies.len() >= STUDIES;
+        Studies::create_study {
+            sponsor,
+            policy: self
+                .dice
+                .one_of(&[StudyPolicy::HashchainOnly, StudyPolicy::DeviceSigned]),
+            auditor_key: if is_full { WEAK_KEY } else { [7; 32] },
+            title: b"A study".to_vec().try_into().expect("it is short"),
         }
     }
 
@@ -332,8 +336,8 @@ impl Strategy {
 
     fn change_the_consortium(&mut self, world: &World) -> Act {
         match self.dice.below(100) {
-            0..55 => self.a_motion(world),
-            55..60 => {
+            0..72 => self.a_motion(world),
+            72..77 => {
                 let call = Box::new(self.a_decision(world));
                 self.decided(world, Consortium::dispatch_as_root { call })
             }

@@ -9,7 +9,10 @@ use pallet_consortium::UrgentDecision;
 use pallet_studies::{Allowance, Amounts};
 use sp_core::H256;
 
-use super::{motions::Motion, steps::ensure};
+use super::{
+    motions::{Executed, Motion},
+    steps::ensure,
+};
 use crate::{limits::HOURS, AccountId, BlockNumber, Hash};
 
 /// How often the holder of a role may change its account in a study.
@@ -36,7 +39,11 @@ pub(super) struct World {
     /// How many were proposed.
     pub(super) proposed: u32,
     /// What became of the call of a motion that the last call has closed.
-    pub(super) executed: Option<Result<(), &'static str>>,
+    pub(super) executed: Option<Executed>,
+    /// The hash of the code that may be installed.
+    pub(super) authorised: Option<Hash>,
+    /// When members said that finality has stalled.
+    pub(super) stalled: Option<BlockNumber>,
     /// When a member took its account.
     pub(super) key_changes: BTreeMap<AccountId, BlockNumber>,
     /// Of who gave an account up, whom it named first.
@@ -52,7 +59,7 @@ pub(super) struct World {
 pub(super) type Decision = UrgentDecision<AccountId, Hash>;
 
 /// A study.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Study {
     pub(super) sponsor: AccountId,
     pub(super) servers: BTreeSet<AccountId>,

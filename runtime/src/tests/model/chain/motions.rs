@@ -8,7 +8,7 @@ use codec::{Decode, Encode};
 use pallet_collective::{Event, ProposalOf, Proposals, Voting};
 use pallet_consortium::Collective;
 
-use super::{name_of, same, Same};
+use super::{errors::name_of, same, Same};
 use crate::{
     tests::model::world::World, AccountId, BlockNumber, Consortium, Runtime, RuntimeEvent, System,
 };
@@ -19,7 +19,8 @@ pub(in super::super) fn compare_executed(world: &World) -> Same {
         RuntimeEvent::Council(Event::Executed { result, .. }) => Some(result.map_err(name_of)),
         _ => None,
     });
-    same("what a motion came to", executed, world.executed)
+    let model = world.executed.as_ref().map(|executed| executed.outcome);
+    same("what a motion came to", executed, model)
 }
 
 /// Number, threshold, ayes, nays and end of a motion, as the pallet stores them.

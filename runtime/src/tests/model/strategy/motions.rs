@@ -3,81 +3,111 @@
 //! Motions: proposed, voted on, closed and cancelled, by members and by others.
 
 use pallet_collective::Call as Council;
-use pallet_consortium::Call as Consortium;
 use sp_core::H256;
 
 use super::{signed, Act, Strategy};
-use crate::{limits::MaxProposalWeight, tests::model::world::World, AccountId, RuntimeCall};
+use crate::{
+    limits::MaxProposalWeight,
+    tests::model::{motions::Motion, world::World},
+};
 
 /// As long as any motion here is.
 const LENGTH: u32 = 1_000;
 
+/// So many open motions are few: another is proposed more often.
+const FEW: usize = 3;
+
 impl Strategy {
     /// Somebody proposes, votes or closes; or the members cancel what is open.
     pub(super) fn a_motion(&mut self, world: &World) -> Act {
-        let members: Vec<AccountId> = world.members.iter().cloned().collect();
-        let who = self.mostly(members);
-        let (motion, index) = self.an_open_motion(world);
-        let length_bound = if self.dice.percent(3) { 1 } else { LENGTH };
+        let open = world.motions.len();
+        let carried = world.motions.iter().filter(|open| open.lacks() == 0);
+        let carried: Vec<_> = carried.map(|open| (open.hash, open.number)).collect();
         match self.dice.below(100) {
-            0..26 => {
-                let proposal = self.a_decision(world);
-                let threshold = match self.dice.percent(85) {
-                    true => world.ayes_for(&proposal),
-                    false => self.dice.below(7) as u32,
-                };
-                let call = Council::propose {
-                    threshold,
-                    proposal: Box::new(proposal),
-                    length_bound,
-                };
-                signed(who, call)
+            0..50 if !carried.is_empty() => {
+                let motion = self.dice.one_of(&carried);
+                self.close(world, motion)
             }
-            26..74 => {
-                let approve = self.dice.percent(80);
-                let call = Council::vote {
-                    proposal: motion,
-                    index,
-                    approve,
-                };
-                signed(who, call)
+            0..8 => self.propose(world),
+            8..28 if open < FEW => self.propose(world),
+            28..88 if open == 0 => self.propose(world),
+            8..88 => self.vote(world),
+            88..96 => {
+                let motion = self.an_open_motion(world);
+                self.close(world, motion)
             }
-            74..94 => {
-                let call = Council::close {
-                    proposal_hash: motion,
-                    index,
-                    proposal_weight_bound: MaxProposalWeight::get(),
-                    length_bound,
-                };
-                signed(who, call)
-            }
-            94..97 => {
-                let proposal_hash = motion;
+            96..98 => {
+                let (proposal_hash, _) = self.an_open_motion(world);
                 self.decided(world, Council::kill { proposal_hash })
             }
             _ => {
-                let proposal_hash = motion;
+                let (proposal_hash, _) = self.an_open_motion(world);
                 self.decided(world, Council::disapprove_proposal { proposal_hash })
             }
         }
     }
 
-    /// What members want, at times as Root; at times nothing that is theirs to decide.
-    pub(super) fn a_decision(&mut self, world: &World) -> RuntimeCall {
-        let act = match self.dice.below(10) {
-            0..6 => self.an_office_of_the_consortium(world),
-            6..9 => self.change_a_study(world),
-            _ => {
-                let (proposal_hash, _) = self.an_open_motion(world);
-                self.decided(world, Council::kill { proposal_hash })
+    fn propose(&mut self, world: &World) -> Act {
+        let who = self.mostly(world.members.iter().cloned().collect());
+        let proposal = self.a_decision(world);
+        let threshold = match self.dice.percent(97) {
+            true => world.ayes_for(&proposal),
+            false => self.dice.below(7) as u32,
+        };
+        let call = Council::propose {
+            threshold,
+            proposal: Box::new(proposal),
+            length_bound: self.length_bound(),
+        };
+        signed(who, call)
+    }
+
+    /// Mostly on what lacks fewest ayes, the latest first, and by who has not said aye.
+    fn vote(&mut self, world: &World) -> Act {
+        let lacking = world.motions.iter().rev().filter(|open| open.lacks() > 0);
+        let lacking: Vec<&Motion> = lacking.collect();
+        let nearest = lacking.iter().min_by_key(|open| open.lacks());
+        let chosen = match nearest {
+            Some(nearest) if self.dice.percent(72) => Some(*nearest),
+            Some(_) if self.dice.percent(64) => Some(self.dice.one_of(&lacking)),
+            _ => None,
+        };
+        let (who, (proposal, index)) = match chosen {
+            Some(open) => {
+                let silent = world.members.difference(&open.ayes).cloned().collect();
+                (self.mostly(silent), (open.hash, open.number))
+            }
+            None => {
+                let members = world.members.iter().cloned().collect();
+                (self.mostly(members), self.an_open_motion(world))
             }
         };
-        match self.dice.percent(25) {
-            true => Consortium::dispatch_as_root {
-                call: Box::new(act.call),
-            }
-            .into(),
-            false => act.call,
+        let approve = self.dice.percent(90);
+        let call = Council::vote {
+            proposal,
+            index,
+            approve,
+        };
+        signed(who, call)
+    }
+
+    fn close(&mut self, world: &World, (proposal_hash, index): (H256, u32)) -> Act {
+        let who = self.mostly(world.members.iter().cloned().collect());
+        let call = Council::close {
+            proposal_hash,
+            index,
+            proposal_weight_bound: MaxProposalWeight::get(),
+            length_bound: self.length_bound(),
+        };
+        signed(who, call)
+    }
+
+    /// Enough for any motion, and too little at times.
+    fn length_bound(&mut self) -> u32 {
+        if self.dice.percent(3) {
+            1
+        } else {
+            LENGTH
         }
     }
 
