@@ -4,7 +4,7 @@
 
 use crate::{
     self as pallet_client_hashchain, types::*, Brought, Event, Gate, HostSha256, LastTrusted,
-    Pallet,
+    Pallet, Runs,
 };
 use codec::Encode;
 use frame_support::{
