@@ -58,7 +58,9 @@ pub(super) fn dispatch(act: &Act) -> Result<(), &'static str> {
     };
     let result = act.call.clone().dispatch(origin);
     TopLevelRuns::<Runtime>::kill();
-    result.map(drop).map_err(|refused| errors::name_of(refused.error))
+    result
+        .map(drop)
+        .map_err(|refused| errors::name_of(refused.error))
 }
 
 /// So many blocks pass.
