@@ -2,6 +2,7 @@
 
 //! One SQL layer for SQLite and PostgreSQL.
 
+mod parameters;
 mod patience;
 mod url;
 
@@ -15,6 +16,7 @@ use sqlx::any::{install_default_drivers, AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrationType, Migrator};
 use sqlx::{ConnectOptions, Connection, Executor, SqlStr};
 
+pub use self::parameters::Parameters;
 pub(crate) use self::patience::LONG_PATIENCE;
 use self::patience::{silence, PATIENCE};
 pub use self::patience::{DatabasePool, WithinTransaction, WriteTransaction};

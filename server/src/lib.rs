@@ -108,7 +108,7 @@ pub use body::{BodyShare, Json};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use config::{read_options, read_options_from, LIST_DELIMITER};
 pub use database::{
-    Database, DatabasePool, DatabaseUrl, Migration, WithinTransaction, WriteTransaction,
+    Database, DatabasePool, DatabaseUrl, Migration, Parameters, WithinTransaction, WriteTransaction,
 };
 pub use error::ApiError;
 pub use extract::{Bearer, Path, Peer, Query};

@@ -10,7 +10,7 @@ use mhealth_server::WriteTransaction;
 use sqlx::AssertSqlSafe;
 
 use super::quotas::Usage;
-use super::rows::{signed, tuples, CHUNK, PENDING, REFUSED, SIGNED_RIVAL, UNSIGNED_RIVAL};
+use super::rows::{signed, CHUNK, PENDING, REFUSED, SIGNED_RIVAL, UNSIGNED_RIVAL};
 use super::StoreError;
 use crate::run::CheckedRun;
 
@@ -123,7 +123,7 @@ async fn insert_runs(
     let sql = format!(
         "INSERT INTO runs (id, run, device, study, sequence, entries, previous, head, signature, rival, received_at, \
          state, entries_bytes, turn) VALUES {}",
-        tuples(chunk.len(), 14)
+        transaction.parameters().rows(chunk.len(), 14)
     );
     let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
     for new in chunk {
@@ -155,7 +155,7 @@ async fn insert_payloads(
 ) -> Result<(), StoreError> {
     let sql = format!(
         "INSERT INTO payloads (id, envelopes) VALUES {}",
-        tuples(chunk.len(), 2)
+        transaction.parameters().rows(chunk.len(), 2)
     );
     let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
     for NewRun { id, checked, .. } in chunk {
@@ -172,7 +172,7 @@ async fn write_heads(
     let sql = format!(
         "INSERT INTO heads (device, length, hash) VALUES {} \
          ON CONFLICT (device) DO UPDATE SET length = excluded.length, hash = excluded.hash",
-        tuples(chunk.len(), 3)
+        transaction.parameters().rows(chunk.len(), 3)
     );
     let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
     for (device, head) in chunk {
@@ -192,7 +192,7 @@ async fn write_usage(
     let sql = format!(
         "INSERT INTO device_usage (device, bytes, day, day_at, turn) VALUES {} ON CONFLICT (device) DO UPDATE SET \
          bytes = excluded.bytes, day = excluded.day, day_at = excluded.day_at, turn = excluded.turn",
-        tuples(chunk.len(), 5)
+        transaction.parameters().rows(chunk.len(), 5)
     );
     let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
     for (device, usage) in chunk {

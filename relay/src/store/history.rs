@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::quotas::Usage;
 use super::rows::{
-    self, hash, placeholders, signed, unsigned, CHUNK, FINALISED, PENDING, REFUSED, STATUS_COLUMNS,
+    self, hash, signed, unsigned, CHUNK, FINALISED, PENDING, REFUSED, STATUS_COLUMNS,
     UNSIGNED_RIVAL,
 };
 use super::StoreError;
@@ -27,7 +27,7 @@ pub(super) async fn known(
     for chunk in runs.chunks(CHUNK) {
         let sql = format!(
             "SELECT {STATUS_COLUMNS} FROM runs WHERE run IN ({})",
-            placeholders(1, chunk.len())
+            transaction.parameters().list(chunk.len())
         );
         let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
         for run in chunk {
@@ -50,7 +50,7 @@ pub(super) async fn heads(
     for chunk in devices(runs).chunks(CHUNK) {
         let sql = format!(
             "SELECT device, length, hash FROM heads WHERE device IN ({})",
-            placeholders(1, chunk.len())
+            transaction.parameters().list(chunk.len())
         );
         let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
         for device in chunk {
@@ -83,7 +83,7 @@ pub(super) async fn usage(
     for chunk in devices(runs).chunks(CHUNK) {
         let sql = format!(
             "SELECT device, bytes, day, day_at, turn, erased FROM device_usage WHERE device IN ({})",
-            placeholders(1, chunk.len())
+            transaction.parameters().list(chunk.len())
         );
         let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
         for device in chunk {

@@ -117,19 +117,3 @@ pub(super) fn entries_with_envelopes(
         _ => Err(corrupt()),
     }
 }
-
-/// `($1, $2), ($3, $4), …` for a statement that inserts so many rows of so many columns.
-pub(super) fn tuples(rows: usize, columns: usize) -> String {
-    let list: Vec<_> = (0..rows)
-        .map(|row| format!("({})", placeholders(columns * row + 1, columns)))
-        .collect();
-    list.join(", ")
-}
-
-/// `$1, $2, …` for a statement with so many parameters from `first` on.
-pub(super) fn placeholders(first: usize, count: usize) -> String {
-    let list: Vec<_> = (first..first + count)
-        .map(|number| format!("${number}"))
-        .collect();
-    list.join(", ")
-}

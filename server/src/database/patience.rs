@@ -29,6 +29,8 @@ use sqlx::{
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use super::parameters::Parameters;
+
 /// How long an answer is waited for: longer than a lock or a free connection.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// The same for what may take long and keeps nobody waiting who asked for something else, such as writing a table anew.
@@ -213,6 +215,16 @@ impl DerefMut for WriteTransaction {
 #[derive(Debug)]
 pub struct WithinTransaction {
     held: Held,
+}
+
+impl WithinTransaction {
+    /// How parameters are written in statements about many rows.
+    pub fn parameters(&self) -> Parameters {
+        match self.held {
+            Held::Sqlite(_) => Parameters::Plain,
+            Held::Postgres(_) => Parameters::Numbered,
+        }
+    }
 }
 
 #[derive(Debug)]
