@@ -223,9 +223,15 @@ async fn whoever_opens_too_many_connections_is_listened_to_late_and_nobody_else_
     for _ in 0..330 {
         opened.push(connect(&server, 2).await);
     }
-    let (status, took) = timed(&client(2), server.url("/healthz")).await;
-    assert_eq!(status, 200);
-    assert!(took >= A_WHILE, "{took:?}");
+    // A new connection a twentieth of a second is listened to at once, and one may be due.
+    let greedy = client(2);
+    let asking = (0..3).map(|_| timed(&greedy, server.url("/healthz")));
+    let answers = join_all(asking).await;
+    assert!(answers.iter().all(|(status, _)| *status == 200));
+    assert!(
+        answers.iter().any(|(_, took)| *took >= A_WHILE),
+        "{answers:?}"
+    );
     let took = fastest_other(&server, "/healthz").await;
     assert!(took < A_WHILE, "{took:?}");
 }
