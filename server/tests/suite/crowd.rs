@@ -219,19 +219,17 @@ async fn whoever_opens_too_many_connections_is_listened_to_late_and_nobody_else_
         ..Limits::default()
     };
     let server = Running::with(limits, &[], true).await;
+    let greedy = client(2);
     let mut opened = Vec::new();
     for _ in 0..330 {
         opened.push(connect(&server, 2).await);
     }
-    // A new connection a twentieth of a second is listened to at once, and one may be due.
-    let greedy = client(2);
+    // One in a twentieth of a second is listened to at once, and may be due; no other.
     let asking = (0..3).map(|_| timed(&greedy, server.url("/healthz")));
     let answers = join_all(asking).await;
     assert!(answers.iter().all(|(status, _)| *status == 200));
-    assert!(
-        answers.iter().any(|(_, took)| *took >= A_WHILE),
-        "{answers:?}"
-    );
+    let late = answers.iter().filter(|(_, took)| *took >= A_WHILE);
+    assert!(late.count() >= 2, "{answers:?}");
     let took = fastest_other(&server, "/healthz").await;
     assert!(took < A_WHILE, "{took:?}");
 }
