@@ -33,9 +33,9 @@ const MOST_STEPS: u32 = 256;
 /// Why a relay's answer is no proof.
 #[derive(Debug)]
 pub(super) enum Unproved {
-    /// It has none at present, or does not answer.
+    /// It has none at present, or one that is older than what was proved before, or does not answer.
     NotNow(ChainFault, Option<Duration>),
-    /// It shows what is no proof, or is behind what was proved before.
+    /// It shows what is no proof.
     Wrong(ChainFault),
 }
 
@@ -186,25 +186,22 @@ impl<T: Transport> Inner<T> {
                 Ok(Checked::OnTheWay) => {}
                 // Meanwhile another proof led to later authorities.
                 Err(_) if checker.set() != set => {}
-                // An honest relay says so of a number that a server made up, and of one whose block it has not seen.
-                Err(nobody) if nobody.is_of_nobody() => {
-                    let fault = ChainFault {
-                        code: nobody.code.into(),
-                        message: format!("{}: {nobody}", relay.address),
-                        passing: true,
-                    };
-                    return Err(Unproved::NotNow(fault, None));
-                }
                 Err(refused) => {
                     let behind = match refused.is_of_a_laggard() {
                         true => " It is behind, or shows what was true once. On a development chain that was begun anew, begin with a new state file.",
                         false => "",
                     };
-                    return Err(Unproved::Wrong(ChainFault {
+                    let fault = ChainFault {
                         code: refused.code.into(),
                         message: format!("{}: {refused}{behind}", relay.address),
                         passing: true,
-                    }));
+                    };
+                    // An honest relay shows so of a number that a server made up, and of one whose block it has not seen. Of two
+                    // honest relays one hears of a block before the other, and their answers come in any order.
+                    return match refused.is_of_nobody() || refused.is_of_a_laggard() {
+                        true => Err(Unproved::NotNow(fault, None)),
+                        false => Err(Unproved::Wrong(fault)),
+                    };
                 }
             }
         }

@@ -2,7 +2,13 @@
 
 //! What a device believes of what relays say.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc,
+    },
+    time::Duration,
+};
 
 use hashchain::{DeviceId, LinkHash};
 use mhealth_api::{Head, Refusal, RunState};
@@ -301,6 +307,44 @@ async fn a_genuine_proof_that_is_old_confirms_nothing_new_and_another_relay_is_a
     assert_eq!(uploaded, Ok(vec![]));
     trial.assert_level();
     trial.assert_held_by(&[1]);
+}
+
+#[tokio::test]
+async fn a_relay_that_hears_of_a_block_after_another_one_is_waited_for_and_not_doubted() {
+    let trial = Trial::with_relays(2).await;
+    trial.seal(0..2);
+    assert_eq!(trial.upload(2).await, Ok(vec![]));
+    trial.relays[0].stand_still(DeviceId(0));
+    let stuck = trial.relays[0].set().stuck_at.take();
+    let (_, old) = stuck.expect("it stood still");
+    trial.seal(2..4);
+    assert_eq!(trial.upload(2).await, Ok(vec![]));
+
+    // The next proof of each relay is the old one.
+    let lags = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    for (relay, lags) in trial.relays.iter().zip(&lags) {
+        let (old, lags) = (old.clone(), lags.clone());
+        relay.forge(move |proof| match lags.swap(false, Ordering::Relaxed) {
+            true => old.clone(),
+            false => proof.to_bytes(),
+        });
+    }
+    trial.seal(4..6);
+    let sent = || trial.relays.iter().map(|it| it.received("/v1/runs").len());
+    let next: Vec<usize> = sent().map(|sent| sent + 1).collect();
+    let fall_behind = async {
+        while !sent().eq(next.iter().copied()) {
+            tokio::task::yield_now().await;
+        }
+        lags.iter()
+            .for_each(|lags| lags.store(true, Ordering::Relaxed));
+    };
+    let (uploaded, ()) = tokio::join!(trial.upload(2), fall_behind);
+    assert_eq!(uploaded, Ok(vec![]));
+    assert!(lags.iter().all(|lags| !lags.load(Ordering::Relaxed)));
+    assert!(sent().eq(next), "what they took was sent again");
+    trial.assert_level();
+    trial.assert_held_by(&[0, 1]);
 }
 
 #[tokio::test]
