@@ -51,8 +51,9 @@ async fn files(scratch: &Scratch, copy: &Path) -> Vec<u8> {
                 .unwrap();
             row.0
         };
+        // It waits for the disk, which other tests lean on, too.
         sqlx::query("CHECKPOINT")
-            .execute(store.database().pool())
+            .execute(store.database().pool().unbounded())
             .await
             .unwrap();
         let folder = ask("SHOW data_directory").await;
