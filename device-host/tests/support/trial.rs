@@ -18,6 +18,7 @@ pub(crate) fn patience() -> Patience {
     Patience {
         shortest_wait: Duration::from_millis(2),
         longest_wait: Duration::from_millis(50),
+        usual_finality: Duration::ZERO,
         ..Patience::default()
     }
 }

@@ -147,17 +147,18 @@ async fn await_length<T: Transport>(
     length: u64,
 ) -> Result<FinalHead, ChainFault> {
     let begun = inner.http.senses.moment();
+    let mut first = true;
     loop {
         let (soonest, next) = inner.expectation.waits();
-        let wait = if begun.elapsed() < soonest {
-            soonest
-        } else {
-            next
+        let at_once = core::mem::take(&mut first);
+        let wait = match at_once {
+            true => soonest,
+            false => next,
         };
         inner.http.transport.sleep(wait).await;
         match inner.head_from(relay, checker, question).await {
             Ok(known) if known.head().length >= length => {
-                inner.expectation.learn(begun.elapsed());
+                inner.expectation.learn(begun.elapsed(), at_once);
                 inner.observer.finalised(begun.elapsed());
                 return Ok(known);
             }

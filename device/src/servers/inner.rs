@@ -80,7 +80,7 @@ impl<T: Transport> Inner<T> {
             authentication,
             tokens: Tokens::new(senses),
             observer: settings.observer.clone(),
-            expectation: Expectation::new(),
+            expectation: Expectation::of(settings.patience.usual_finality),
             haste: Haste::default(),
             settings,
         }

@@ -20,6 +20,8 @@ pub struct Patience {
     pub give_up: Duration,
     /// For the finality of a run that a relay has accepted.
     pub finality: Duration,
+    /// Until a run is final, usually, for as long as that was not learned: about then it is first asked for.
+    pub usual_finality: Duration,
     /// Between the first and the second attempt, at least. Doubles from attempt to attempt.
     pub shortest_wait: Duration,
     /// Between two attempts, at most, unless the server asks for more.
@@ -34,6 +36,7 @@ impl Default for Patience {
             enrolment: Duration::from_secs(120),
             give_up: Duration::from_secs(60),
             finality: Duration::from_secs(180),
+            usual_finality: Duration::from_secs(2),
             shortest_wait: Duration::from_millis(200),
             longest_wait: Duration::from_secs(10),
         }

@@ -43,7 +43,8 @@ impl<T: Transport> Carrier<'_, T> {
             .map(|(place, sent)| (*place, sent.clone()))
         {
             let (soonest, next) = inner.expectation.waits();
-            let wait = match core::mem::take(&mut first) {
+            let at_once = core::mem::take(&mut first);
+            let wait = match at_once {
                 true => soonest.saturating_sub(sent.elapsed()),
                 false => next,
             };
@@ -62,7 +63,7 @@ impl<T: Transport> Carrier<'_, T> {
                 Some(Said::Final) => {
                     let proved = self.prove(answers, accepted).await?;
                     if accepted.is_empty() {
-                        inner.expectation.learn(sent.elapsed());
+                        inner.expectation.learn(sent.elapsed(), at_once);
                     } else if late {
                         return Err(self.kept(over, waited, proved));
                     }

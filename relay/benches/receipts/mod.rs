@@ -10,8 +10,9 @@ use mhealth_api::{Hash, RunState, RunStatus};
 use mhealth_evidence::{Anchor, HeadProof};
 use tokio::sync::watch;
 
-/// Between two questions. Phones wait an eighth of what it usually takes until a run is final.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Until the first question about a run, and between two questions, as phones wait that have learned nothing yet.
+const FIRST: Duration = Duration::from_millis(1_800);
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// A run that a relay has acknowledged.
 #[derive(Clone, Debug)]
@@ -75,13 +76,13 @@ impl Phones {
 
     async fn until_final(&self, sent: &Sent) -> Result<()> {
         let path = format!("{}/v1/runs/{}", self.url, sent.run);
+        tokio::time::sleep(FIRST).await;
         loop {
-            tokio::time::sleep(PAUSE).await;
             let status: RunStatus = serde_json::from_slice(&answer(&self.http, &path).await?)?;
             match status.state {
                 RunState::Finalised => return Ok(()),
                 RunState::Refused | RunState::Conflicting => bail!("refused: {status:?}"),
-                _ => {}
+                _ => tokio::time::sleep(PAUSE).await,
             }
         }
     }
