@@ -149,11 +149,10 @@ async fn await_length<T: Transport>(
     let begun = inner.http.senses.moment();
     let mut first = true;
     loop {
-        let (soonest, next) = inner.expectation.waits();
         let at_once = core::mem::take(&mut first);
         let wait = match at_once {
-            true => soonest,
-            false => next,
+            true => inner.expectation.first(),
+            false => inner.expectation.next(begun.elapsed()),
         };
         inner.http.transport.sleep(wait).await;
         match inner.head_from(relay, checker, question).await {

@@ -33,12 +33,16 @@ impl Expectation {
         Duration::from_millis(self.0.load(Ordering::Relaxed))
     }
 
-    /// How long to wait before asking for the first time, and between two times.
-    pub(super) fn waits(&self) -> (Duration, Duration) {
-        let expected = self.usual();
-        let first = (expected * 9 / 10).clamp(Duration::from_millis(50), Duration::from_secs(15));
-        let next = (expected / 8).clamp(Duration::from_millis(100), Duration::from_secs(2));
-        (first, next)
+    /// How long to wait before asking for the first time.
+    pub(super) fn first(&self) -> Duration {
+        (self.usual() * 9 / 10).clamp(Duration::from_millis(50), Duration::from_secs(15))
+    }
+
+    /// How long to wait before asking again, after having waited so long: the longer the longer, for relays that have too much to
+    /// do are late, and questions are what they can do without.
+    pub(super) fn next(&self, waited: Duration) -> Duration {
+        let next = (self.usual() / 8).max(waited / 5);
+        next.clamp(Duration::from_millis(100), Duration::from_secs(5))
     }
 }
 
@@ -50,14 +54,14 @@ fn milliseconds(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    /// Asks as a device does about runs that take so long, and counts the questions of each.
-    fn questions(usual: Duration, takes: &[Duration]) -> Vec<u32> {
-        let expectation = Expectation::of(usual);
-        let asked = takes.iter().map(|takes| {
-            let (mut waited, next) = expectation.waits();
+    /// Asks as a device does about runs that take so many milliseconds, and counts the questions of each.
+    fn questions(takes: impl IntoIterator<Item = u64>) -> Vec<u32> {
+        let expectation = Expectation::of(Duration::from_secs(2));
+        let asked = takes.into_iter().map(|takes| {
+            let mut waited = expectation.first();
             let mut questions = 1;
-            while waited < *takes {
-                waited += next;
+            while waited < Duration::from_millis(takes) {
+                waited += expectation.next(waited);
                 questions += 1;
             }
             expectation.learn(waited, questions == 1);
@@ -68,29 +72,25 @@ mod tests {
 
     #[test]
     fn few_questions_are_put_from_the_first_run_on() {
-        let usual = Duration::from_secs(2);
-        let takes = [1_500, 2_500, 1_700, 2_300, 3_000, 1_200, 2_000].map(Duration::from_millis);
-        let asked = questions(usual, &takes);
-        assert!(asked.iter().all(|questions| *questions <= 8), "{asked:?}");
-        assert!(
-            asked.iter().sum::<u32>() <= 4 * asked.len() as u32,
-            "{asked:?}"
-        );
+        let asked = questions([1_500, 2_500, 1_700, 2_300, 3_000, 1_200, 2_000]);
+        assert!(asked.iter().all(|asked| *asked <= 5), "{asked:?}");
+        assert!(asked.iter().sum::<u32>() <= 20, "{asked:?}");
+    }
+
+    #[test]
+    fn of_a_relay_that_is_far_behind_is_asked_seldom_also_before_it_is_known() {
+        let asked = questions([60_000]);
+        assert!(asked[0] <= 24, "{asked:?}");
     }
 
     #[test]
     fn a_chain_that_is_slower_or_faster_than_expected_is_learned_soon() {
-        let usual = Duration::from_secs(2);
-        let slow = questions(usual, &[Duration::from_secs(18); 8]);
-        assert!(
-            slow[4..].iter().all(|questions| *questions <= 4),
-            "{slow:?}"
-        );
-        let expectation = Expectation::of(usual);
+        let slow = questions([18_000; 8]);
+        assert!(slow[4..].iter().all(|asked| *asked <= 4), "{slow:?}");
+        let expectation = Expectation::of(Duration::from_secs(2));
         for _ in 0..18 {
-            let (first, _) = expectation.waits();
-            expectation.learn(first, true);
+            expectation.learn(expectation.first(), true);
         }
-        assert!(expectation.waits().0 <= Duration::from_millis(60));
+        assert!(expectation.first() <= Duration::from_millis(60));
     }
 }

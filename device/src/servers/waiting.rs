@@ -42,11 +42,10 @@ impl<T: Transport> Carrier<'_, T> {
             .max_by_key(|(place, _)| self.runs[**place].last)
             .map(|(place, sent)| (*place, sent.clone()))
         {
-            let (soonest, next) = inner.expectation.waits();
             let at_once = core::mem::take(&mut first);
             let wait = match at_once {
-                true => soonest.saturating_sub(sent.elapsed()),
-                false => next,
+                true => inner.expectation.first().saturating_sub(sent.elapsed()),
+                false => inner.expectation.next(sent.elapsed()),
             };
             let wait = wait.mul_f64(0.9 + 0.2 * inner.http.senses.chance());
             inner.http.transport.sleep(wait).await;

@@ -2,7 +2,7 @@
 
 //! Phones that ask what became of their runs, and have the relay prove it, as phones do.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure, Context, Result};
 use hashchain::{DeviceId, LinkHash};
@@ -10,9 +10,11 @@ use mhealth_api::{Hash, RunState, RunStatus};
 use mhealth_evidence::{Anchor, HeadProof};
 use tokio::sync::watch;
 
-/// Until the first question about a run, and between two questions, as phones wait that have learned nothing yet.
+/// Until the first question about a run, as phones wait that have learned nothing yet; then a fifth of what they have waited.
 const FIRST: Duration = Duration::from_millis(1_800);
-const PAUSE: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(5);
+/// Between two questions that are not about a run.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A run that a relay has acknowledged.
 #[derive(Clone, Debug)]
@@ -76,13 +78,14 @@ impl Phones {
 
     async fn until_final(&self, sent: &Sent) -> Result<()> {
         let path = format!("{}/v1/runs/{}", self.url, sent.run);
+        let begun = Instant::now();
         tokio::time::sleep(FIRST).await;
         loop {
             let status: RunStatus = serde_json::from_slice(&answer(&self.http, &path).await?)?;
             match status.state {
                 RunState::Finalised => return Ok(()),
                 RunState::Refused | RunState::Conflicting => bail!("refused: {status:?}"),
-                _ => tokio::time::sleep(PAUSE).await,
+                _ => tokio::time::sleep((begun.elapsed() / 5).min(LONGEST)).await,
             }
         }
     }
