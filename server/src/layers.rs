@@ -51,35 +51,35 @@ impl Around {
         self
     }
 
-    /// Innermost first.
+    /// Outermost first, and all as one layer: whatever is laid around a router one by one is copied as a whole, layer by layer, with
+    /// each request.
     pub(crate) fn layered(self, router: Router) -> Router {
         let origins = self.origins;
         router
             .fallback(async || ApiError::from(Code::NotFound))
             .method_not_allowed_fallback(async || ApiError::from(Code::MethodNotAllowed))
-            .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| {
-                let message = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-                let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
-                ApiError::internal(message.unwrap_or_else(|| "a panic".to_owned())).into_response()
-            }))
-            .layer(
+            .layer((
+                middleware::from_fn_with_state(origins.clone(), origins::share),
+                middleware::from_fn_with_state(self.proxies, name_peer),
+                Extension(self.limits),
+                // How long a refusal is kept back is not what a request takes.
+                middleware::from_fn_with_state(self.doors.clone(), hold_back),
+                middleware::from_fn_with_state(self.metrics, measure),
+                middleware::from_fn_with_state(self.doors, admit),
+                middleware::from_fn_with_state(origins, origins::answer_beforehand),
+                middleware::from_fn(encoding::name),
                 RequestDecompressionLayer::new()
                     .gzip(true)
                     .pass_through_unaccepted(true),
-            )
-            .layer(middleware::from_fn(encoding::name))
-            .layer(middleware::from_fn_with_state(
-                origins.clone(),
-                origins::answer_beforehand,
+                CatchPanicLayer::custom(answer_panic),
             ))
-            .layer(middleware::from_fn_with_state(self.doors.clone(), admit))
-            .layer(middleware::from_fn_with_state(self.metrics, measure))
-            // How long a refusal is kept back is not what a request takes.
-            .layer(middleware::from_fn_with_state(self.doors, hold_back))
-            .layer(Extension(self.limits))
-            .layer(middleware::from_fn_with_state(self.proxies, name_peer))
-            .layer(middleware::from_fn_with_state(origins, origins::share))
     }
+}
+
+fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+    let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+    ApiError::internal(message.unwrap_or_else(|| "a panic".to_owned())).into_response()
 }
 
 async fn name_peer(
