@@ -19,7 +19,11 @@ fn data_points_of_other_programs_are_taken_as_they_came() {
             night["data_point"]["header"].get("user_id").is_none(),
             "{night}"
         );
-        assert!(!night.to_string().contains("ada"), "{night}");
+        // Digits of a pseudonym may be a name.
+        let mut told = night.clone();
+        let pseudonym = told["participant"].take();
+        assert_ne!(pseudonym, "ada");
+        assert!(!told.to_string().contains("ada"), "{night}");
     }
     let text = fs::read_to_string("tests/data/nights.ndjson").expect("read");
     let first: Value = serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
