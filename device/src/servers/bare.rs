@@ -150,10 +150,7 @@ async fn await_length<T: Transport>(
     let mut first = true;
     loop {
         let at_once = core::mem::take(&mut first);
-        let wait = match at_once {
-            true => inner.expectation.first(),
-            false => inner.expectation.next(begun.elapsed()),
-        };
+        let wait = inner.pause(at_once, begun.elapsed());
         inner.http.transport.sleep(wait).await;
         match inner.head_from(relay, checker, question).await {
             Ok(known) if known.head().length >= length => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! When to ask whether a run is finalised: hardly before it is likely, for in the morning many devices ask.
+//! When to ask whether a run is finalised: not long before it is likely, for in the morning many devices ask.
 
 use core::{
     sync::atomic::{AtomicU64, Ordering},
@@ -9,39 +9,55 @@ use core::{
 
 /// How long it takes from an upload to its finality, as far as that is known.
 #[derive(Debug)]
-pub(super) struct Expectation(AtomicU64);
+pub(super) struct Expectation {
+    /// In milliseconds; 0 before the first run.
+    learned: AtomicU64,
+    /// What to expect until then.
+    usual: Duration,
+}
 
 impl Expectation {
-    /// What to expect before anything was learned.
     pub(super) fn of(usual: Duration) -> Self {
-        Self(AtomicU64::new(milliseconds(usual)))
+        Self {
+            learned: AtomicU64::new(0),
+            usual,
+        }
     }
 
-    /// It took this long, or less when the first question was answered with it.
+    /// A run was final after this time; when the first question was answered so, perhaps long before. Many may learn the same at
+    /// the same time: what they come to is not far from what one would.
     pub(super) fn learn(&self, took: Duration, at_once: bool) {
-        let before = self.0.load(Ordering::Relaxed);
+        let took = milliseconds(took);
+        let before = milliseconds(self.expected());
         let after = match at_once {
-            true => before / 5 * 4,
-            false => before / 2 + milliseconds(took) / 2,
+            true => before.min(took / 5 * 4),
+            false => before - before / 4 + took / 4,
         };
         // Two learning at once may lose one of the two, which does not matter.
-        self.0.store(after, Ordering::Relaxed);
+        self.learned.store(after.max(1), Ordering::Relaxed);
     }
 
-    /// How long it takes.
-    pub(super) fn usual(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    /// How long it takes; nothing before it was learned.
+    pub(super) fn learned(&self) -> Duration {
+        Duration::from_millis(self.learned.load(Ordering::Relaxed))
     }
 
-    /// How long to wait before asking for the first time.
+    fn expected(&self) -> Duration {
+        match self.learned() {
+            Duration::ZERO => self.usual,
+            learned => learned,
+        }
+    }
+
+    /// How long to wait from the upload to the first question.
     pub(super) fn first(&self) -> Duration {
-        (self.usual() * 9 / 10).clamp(Duration::from_millis(50), Duration::from_secs(15))
+        (self.expected() * 9 / 10).clamp(Duration::from_millis(50), Duration::from_secs(15))
     }
 
     /// How long to wait before asking again, after having waited so long: the longer the longer, for relays that have too much to
     /// do are late, and questions are what they can do without.
     pub(super) fn next(&self, waited: Duration) -> Duration {
-        let next = (self.usual() / 8).max(waited / 5);
+        let next = (self.expected() / 8).max(waited / 5);
         next.clamp(Duration::from_millis(100), Duration::from_secs(5))
     }
 }
@@ -86,11 +102,31 @@ mod tests {
     #[test]
     fn a_chain_that_is_slower_or_faster_than_expected_is_learned_soon() {
         let slow = questions([18_000; 8]);
-        assert!(slow[4..].iter().all(|asked| *asked <= 4), "{slow:?}");
+        assert!(slow[5..].iter().all(|asked| *asked <= 4), "{slow:?}");
         let expectation = Expectation::of(Duration::from_secs(2));
         for _ in 0..18 {
             expectation.learn(expectation.first(), true);
         }
         assert!(expectation.first() <= Duration::from_millis(60));
+    }
+
+    #[test]
+    fn many_that_see_the_same_wave_learn_what_one_does() {
+        let [one, many] = [1, 64].map(|devices| {
+            let expectation = Expectation::of(Duration::from_secs(2));
+            let first = expectation.first();
+            (0..devices).for_each(|_| expectation.learn(first, true));
+            expectation.first()
+        });
+        assert_eq!(one, many);
+    }
+
+    #[test]
+    fn a_run_that_was_long_final_when_it_was_asked_for_makes_nothing_shorter_than_it_took() {
+        let expectation = Expectation::of(Duration::from_secs(2));
+        (0..40).for_each(|_| expectation.learn(Duration::from_secs(20), false));
+        let before = expectation.learned();
+        expectation.learn(Duration::from_secs(60), true);
+        assert_eq!(expectation.learned(), before);
     }
 }

@@ -19,6 +19,9 @@ use crate::{
 /// A relay has so much time at least, however little is left.
 const LEAST: Duration = Duration::from_secs(1);
 
+/// Between two questions whether a run is final, however little is left.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 /// When the call that is under way ends, if it has a deadline.
 #[derive(Default)]
 pub(super) struct Haste(Mutex<Option<Moment>>);
@@ -66,7 +69,18 @@ impl<T: Transport> Inner<T> {
 
     /// Whether others should have a turn with a run that a relay took so long ago. Whatever takes as long as usual is in time.
     pub(super) fn is_late(&self, waited: Duration) -> bool {
-        waited > self.expectation.usual() * 3 / 2 && self.haste.is_used_up(waited)
+        waited > self.expectation.learned() * 3 / 2 && self.haste.is_used_up(waited)
+    }
+
+    /// How long to wait before asking whether a run is final that was sent so long ago, for the `first` time or again. Not for
+    /// most of what is left: who has the run is to be asked, and perhaps others.
+    pub(super) fn pause(&self, first: bool, waited: Duration) -> Duration {
+        let pause = match first {
+            true => self.expectation.first().saturating_sub(waited),
+            false => self.expectation.next(waited),
+        };
+        let left = self.haste.left();
+        left.map_or(pause, |left| pause.min((left / 3).max(SHORTEST)))
     }
 
     /// Gives a relay its turn.

@@ -20,7 +20,7 @@ pub struct Patience {
     pub give_up: Duration,
     /// For the finality of a run that a relay has accepted.
     pub finality: Duration,
-    /// Until a run is final, usually, for as long as that was not learned: about then it is first asked for.
+    /// How long a run usually takes to become final, until the device has learned it: it first asks at about that time.
     pub usual_finality: Duration,
     /// Between the first and the second attempt, at least. Doubles from attempt to attempt.
     pub shortest_wait: Duration,

@@ -7,10 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mhealth_device_host::{host::PhoneStore, HttpTransport, Phone, Standing};
+use mhealth_device_host::{host::PhoneStore, servers::Patience, HttpTransport, Phone, Standing};
 
 use super::{seal, Desk, LONG};
-use crate::support::fakes::Trouble;
+use crate::support::{fakes::Trouble, trial::patience};
 
 #[tokio::test]
 async fn a_sync_is_back_by_its_deadline_and_a_later_one_finishes() {
@@ -42,20 +42,45 @@ async fn a_sync_is_back_by_its_deadline_and_a_later_one_finishes() {
     assert!(status.proved_in.is_some());
 }
 
+/// How long a phone expects its first run to take.
+fn expectations() -> [Patience; 2] {
+    let usual_finality = Patience::default().usual_finality;
+    let usual = Patience {
+        usual_finality,
+        ..patience()
+    };
+    [patience(), usual]
+}
+
 #[tokio::test]
 async fn a_relay_that_keeps_runs_back_costs_a_share_of_a_sync_and_no_more() {
-    let desk = Desk::new().await;
-    let _other = desk.add_relay().await;
-    let phone = desk.enrolled().await;
-    desk.relay.set().slowness = u32::MAX;
-    for night in ["night 1", "night 2"] {
-        seal(&phone, night).expect("sealed");
-        let (begun, deadline) = (Instant::now(), Duration::from_secs(6));
-        let standing = phone.sync(deadline).await.expect("another has it");
-        assert_eq!(standing, Standing::Level);
-        assert!(begun.elapsed() < deadline * 3 / 4, "{:?}", begun.elapsed());
-        // The second time others come first.
-        assert_eq!(desk.relay.received("/v1/runs").len(), 1);
+    for expectation in expectations() {
+        let desk = Desk::new().await;
+        let _other = desk.add_relay().await;
+        drop(desk.enrolled().await);
+        let phone = desk.open_that_waits(expectation).await;
+        desk.relay.set().slowness = u32::MAX;
+        for night in ["night 1", "night 2"] {
+            seal(&phone, night).expect("sealed");
+            let (begun, deadline) = (Instant::now(), Duration::from_secs(6));
+            let standing = phone.sync(deadline).await.expect("another has it");
+            assert_eq!(standing, Standing::Level);
+            assert!(begun.elapsed() < deadline * 3 / 4, "{:?}", begun.elapsed());
+            // The second time others come first.
+            assert_eq!(desk.relay.received("/v1/runs").len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sync_shorter_than_a_run_usually_takes_asks_what_became_of_it() {
+    for expectation in expectations() {
+        let desk = Desk::new().await;
+        drop(desk.enrolled().await);
+        let phone = desk.open_that_waits(expectation).await;
+        seal(&phone, "night 1").expect("sealed");
+        let standing = phone.sync(Duration::from_millis(1_500)).await;
+        assert_eq!(standing.expect("asked in time"), Standing::Level);
     }
 }
 

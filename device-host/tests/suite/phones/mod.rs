@@ -87,9 +87,14 @@ impl Desk {
 
     /// A phone that gives up soon.
     async fn open_impatient(&self) -> TestPhone<Memory> {
+        self.open_that_waits(impatience()).await
+    }
+
+    /// A phone with this patience.
+    async fn open_that_waits(&self, patience: Patience) -> TestPhone<Memory> {
         let (store, entropy) = (self.memory.clone(), Arc::new(SystemEntropy));
         let keystore = self.keystore();
-        let opened = open_with(impatience(), clock(), store, &keystore, entropy);
+        let opened = open_with(patience, clock(), store, &keystore, entropy);
         opened.await.expect("opened")
     }
 
