@@ -33,8 +33,11 @@ const MOST_STEPS: u32 = 256;
 /// Why a relay's answer is no proof.
 #[derive(Debug)]
 pub(super) enum Unproved {
-    /// It has none at present, or one that is older than what was proved before, or does not answer.
-    NotNow(ChainFault, Option<Duration>),
+    /// It does not answer, or has no proof at present.
+    Unanswered(ChainFault, Option<Duration>),
+    /// It says that it shows an older block than another relay did, or shows that nobody has the device's number. Honest relays do
+    /// either; a liar may, too.
+    NotYet(ChainFault),
     /// It shows what is no proof.
     Wrong(ChainFault),
 }
@@ -42,7 +45,7 @@ pub(super) enum Unproved {
 impl Unproved {
     pub(super) fn into_fault(self) -> ChainFault {
         match self {
-            Self::NotNow(fault, _) | Self::Wrong(fault) => fault,
+            Self::Unanswered(fault, _) | Self::NotYet(fault) | Self::Wrong(fault) => fault,
         }
     }
 }
@@ -122,7 +125,8 @@ impl<T: Transport> Inner<T> {
                 self.http.transport.sleep(rest).await;
                 match self.head_from(&relay, checker, question).await {
                     Ok(head) => heads.push(head),
-                    Err(Unproved::NotNow(found, wait)) => {
+                    Err(Unproved::NotYet(found)) => fault = fault.or(Some(found)),
+                    Err(Unproved::Unanswered(found, wait)) => {
                         relay.failed(patience, &found, wait);
                         // A failure that may pass is the better reason to ask again.
                         fault = match fault {
@@ -196,10 +200,10 @@ impl<T: Transport> Inner<T> {
                         message: format!("{}: {refused}{behind}", relay.address),
                         passing: true,
                     };
-                    // An honest relay shows so of a number that a server made up, and of one whose block it has not seen. Of two
-                    // honest relays one hears of a block before the other, and their answers come in any order.
+                    // A number that a server made up, or whose block this relay has not seen; or of two honest relays one hears
+                    // of a block before the other, and their answers come in any order.
                     return match refused.is_of_nobody() || refused.is_of_a_laggard() {
-                        true => Err(Unproved::NotNow(fault, None)),
+                        true => Err(Unproved::NotYet(fault)),
                         false => Err(Unproved::Wrong(fault)),
                     };
                 }
@@ -267,7 +271,7 @@ fn unproved(relay: &Relay, failure: Failure) -> Unproved {
         Some(Code::UnknownDevice) => {
             relay.worked();
             let fault = failure.at(&relay.address);
-            return Unproved::NotNow(
+            return Unproved::Unanswered(
                 ChainFault {
                     passing: true,
                     ..fault
@@ -276,11 +280,11 @@ fn unproved(relay: &Relay, failure: Failure) -> Unproved {
             );
         }
         // An honest relay may have to say so. Whether all of them do shows when they are asked.
-        Some(Code::SetNotBridged) => return Unproved::NotNow(failure.at(&relay.address), wait),
+        Some(Code::SetNotBridged) => return Unproved::Unanswered(failure.at(&relay.address), wait),
         _ => {}
     }
     match failure.may_pass() {
-        true => Unproved::NotNow(failure.at(&relay.address), wait),
+        true => Unproved::Unanswered(failure.at(&relay.address), wait),
         false => Unproved::Wrong(ChainFault {
             passing: true,
             ..failure.at(&relay.address)

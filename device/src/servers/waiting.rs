@@ -43,10 +43,7 @@ impl<T: Transport> Carrier<'_, T> {
             .map(|(place, sent)| (*place, sent.clone()))
         {
             let at_once = core::mem::take(&mut first);
-            let wait = match at_once {
-                true => inner.expectation.first().saturating_sub(sent.elapsed()),
-                false => inner.expectation.next(sent.elapsed()),
-            };
+            let wait = inner.pause(at_once, sent.elapsed());
             let wait = wait.mul_f64(0.9 + 0.2 * inner.http.senses.chance());
             inner.http.transport.sleep(wait).await;
             let waited = sent.elapsed();
@@ -103,7 +100,9 @@ impl<T: Transport> Carrier<'_, T> {
         };
         let known = match known {
             Ok(known) => known,
-            Err(Unproved::NotNow(fault, _)) => return Ok(Some(fault)),
+            Err(Unproved::Unanswered(fault, _) | Unproved::NotYet(fault)) => {
+                return Ok(Some(fault))
+            }
             Err(Unproved::Wrong(fault)) => return Err(DeliveryError::Doubtful(fault)),
         };
         let length = known.head().length;
