@@ -60,10 +60,10 @@ def main(languages):
         for language in languages:
             medians[language, envelope] = median_of(language, envelope, server)
     slower = {case: median / AIMS[case[0]] for case, median in medians.items()}
-    late = [f"{' '.join(case)} ({times:.1f} times)" for case, times in slower.items() if times > 1]
+    late = [f"{' '.join(case)} ({factor:.2f} times)" for case, factor in slower.items() if factor > 1]
     if late:
         print(f"more than the aim: {', '.join(late)}")
-    if any(times > FAULT for times in slower.values()):
+    if any(factor > FAULT for factor in slower.values()):
         sys.exit(f"more than {FAULT} times the aim")
 
 
